@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Who is in a reuseport group: one pass over every open file of every process that the reader may see, one
+ * struct sp_member_record for each that is a listening TCP or a bound UDP socket of interest.
+ *
+ * Everything beyond the socket is read with probe reads: a socket that is closed meanwhile gives stale numbers in
+ * one record, never a fault.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include <steadyport/abi.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define SP_AF_INET 2
+#define SP_AF_INET6 10
+#define SP_CHUNK 16
+
+/* 0: members of groups only; else also sockets of this port that are in none, to tell why an endpoint does not fit. */
+const volatile __u16 sp_any_on_port = 0;
+
+/* Linux 6.19 keeps the cookie of a network namespace in its ns_common. */
+struct ns_common___id {
+	__u64 ns_id;
+} __attribute__((preserve_access_index));
+
+/*
+ * Position of a socket in its group, or -1. Global, so that the verifier walks the loops once; the addresses are
+ * opaque numbers to it.
+ */
+__noinline int position_of(__u64 sk, __u64 socks, __u32 count)
+{
+	__u64 chunk[SP_CHUNK];
+
+	for (__u32 base = 0; base < SP_SLOTS_MAX; base += SP_CHUNK) {
+		if (base >= count)
+			break;
+		/* The array's allocation is at least 128 entries and doubles, so a whole chunk is readable. */
+		if (bpf_probe_read_kernel(chunk, sizeof(chunk), (void *)(socks + base * sizeof(__u64))))
+			break;
+		for (__u32 i = 0; i < SP_CHUNK; i++) {
+			if (chunk[i] == sk)
+				return base + i < count ? (int)(base + i) : -1;
+		}
+	}
+	return -1;
+}
+
+/* The process's pid as the reader's own pid namespace numbers it. */
+static __always_inline __u32 pid_of(struct task_struct *task)
+{
+	struct task_struct *reader = (struct task_struct *)bpf_get_current_task();
+	__u32 level = BPF_CORE_READ(reader, group_leader, thread_pid, level);
+	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
+	void *number = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+		       level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
+	int nr = 0;
+
+	bpf_probe_read_kernel(&nr, sizeof(nr), number);
+	return nr;
+}
+
+static __always_inline __u32 drops_of(struct sock *sk)
+{
+	if (bpf_core_field_exists(sk->sk_drop_counters)) {
+		struct numa_drop_counters *counters = BPF_CORE_READ(sk, sk_drop_counters);
+
+		if (counters)
+			return BPF_CORE_READ(counters, drops0.counter) + BPF_CORE_READ(counters, drops1.counter);
+	}
+	return BPF_CORE_READ(sk, sk_drops.counter);
+}
+
+static __always_inline void describe_socket(struct sp_member_record *r, struct sock *sk)
+{
+	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
+
+	r->netns_inode = BPF_CORE_READ(net, ns.inum);
+	if (bpf_core_field_exists(net->net_cookie))
+		r->netns_cookie = BPF_CORE_READ(net, net_cookie);
+	else
+		r->netns_cookie = BPF_CORE_READ((struct ns_common___id *)&net->ns, ns_id);
+	r->uid = BPF_CORE_READ(sk, sk_uid.val);
+	r->ifindex = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
+	r->v6only = BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only);
+	if (r->family == SP_AF_INET)
+		BPF_CORE_READ_INTO((__be32 *)r->addr, sk, __sk_common.skc_rcv_saddr);
+	else
+		BPF_CORE_READ_INTO((struct in6_addr *)r->addr, sk, __sk_common.skc_v6_rcv_saddr);
+
+	r->drops = drops_of(sk);
+	if (r->protocol == SP_TCP) {
+		r->backlog = BPF_CORE_READ(sk, sk_ack_backlog);
+		r->backlog_max = BPF_CORE_READ(sk, sk_max_ack_backlog);
+	} else {
+		r->backlog = BPF_CORE_READ(sk, sk_backlog.rmem_alloc.counter);
+		r->backlog_max = BPF_CORE_READ(sk, sk_rcvbuf);
+	}
+}
+
+static __always_inline void describe_group(struct sp_member_record *r, __u64 sk, struct sock_reuseport *group)
+{
+	struct bpf_prog *prog = BPF_CORE_READ(group, prog);
+
+	r->group = (__u64)group;
+	r->group_size = BPF_CORE_READ(group, num_socks);
+	r->has_conns = BPF_CORE_READ_BITFIELD_PROBED(group, has_conns);
+	r->position = position_of(sk, (__u64)group + bpf_core_field_offset(struct sock_reuseport, socks), r->group_size);
+	if (prog) {
+		r->prog_type = BPF_CORE_READ(prog, type);
+		r->prog_id = BPF_CORE_READ(prog, aux, id);
+		BPF_CORE_READ_STR_INTO(&r->prog_name, prog, aux, name);
+	}
+}
+
+SEC("iter/task_file")
+int sp_members(struct bpf_iter__task_file *ctx)
+{
+	struct sp_member_record r = { .position = -1 };
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct sock_reuseport *group;
+	struct socket *socket;
+	struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk)
+		return 0;
+
+	r.family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	r.protocol = BPF_CORE_READ(sk, sk_protocol);
+	r.state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	r.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if ((r.family != SP_AF_INET && r.family != SP_AF_INET6) || !r.port ||
+	    !(r.protocol == SP_UDP || (r.protocol == SP_TCP && r.state == TCP_LISTEN)))
+		return 0;
+
+	group = BPF_CORE_READ(sk, sk_reuseport_cb);
+	if (group)
+		describe_group(&r, (__u64)BPF_CORE_READ(socket, sk), group);
+	else if (r.port != sp_any_on_port)
+		return 0;
+
+	describe_socket(&r, sk);
+	r.cookie = bpf_get_socket_cookie(sk);
+	r.pid = pid_of(task);
+	r.fd = ctx->fd;
+	BPF_CORE_READ_STR_INTO(&r.comm, task, group_leader, comm);
+	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
+	return 0;
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The steering program: picks the member of a SO_REUSEPORT group for a flow.
+ *
+ * Asked by the kernel for every UDP packet, once for every new TCP connection, and once more for each connection
+ * that waits in a listener which is closed. The policy reads straight down; docs/how-it-works.md tells why.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <steadyport/abi.h>
+#include <steadyport/choose.h>
+#include "account.bpf.h"
+#include "maps.bpf.h"
+#include "packet.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Fixed for the life of the program, so that the verifier drops what a group does not need. */
+const volatile __u32 sp_protocol = SP_TCP;
+const volatile __u32 sp_hash = SP_HASH_SIPHASH;
+const volatile __u32 sp_track = SP_TRACK_TRANSITION;
+
+/* The last socket that was selected wins, so a slot may be tried, and another after it. */
+static __always_inline int take(void *md, __u32 slot)
+{
+	int err = bpf_sk_select_reuseport(md, &sp_slots, &slot, 0);
+
+	return err ? refused(slot, err) : 0;
+}
+
+static __always_inline struct sp_view *view_at(__u32 index)
+{
+	return bpf_map_lookup_elem(&sp_views, &index);
+}
+
+/*
+ * The way round a dead owner is in global functions: the verifier walks each of them once, not for each caller and
+ * each turn of a loop.
+ */
+__noinline int take_other(struct sk_reuseport_md *md, __u32 slot)
+{
+	return take(md, slot);
+}
+
+static __always_inline int take_in_loop(void *md, __u32 slot)
+{
+	return take_other(md, slot);
+}
+
+__noinline int choose_scan(struct sk_reuseport_md *md, __u32 index, __u64 hash, bool usable)
+{
+	struct sp_view *view = view_at(index);
+
+	return view ? sp_choose_scan(view, hash, usable, md, take_in_loop) : SP_CHOICE_NONE;
+}
+
+__noinline int choose_other(struct sk_reuseport_md *md, __u32 index, __u64 hash)
+{
+	struct sp_view *view = view_at(index);
+	int choice;
+
+	if (!view)
+		return SP_CHOICE_NONE;
+	choice = sp_choose_probe(view, hash, md, take_in_loop);
+	if (choice < 0)
+		choice = choose_scan(md, index, hash, true);
+	if (choice < 0)
+		choice = choose_scan(md, index, hash, false);
+	return choice;
+}
+
+static __always_inline int choose(struct sk_reuseport_md *md, struct sp_view *view, __u32 index, __u64 hash)
+{
+	int choice = sp_choose_owner(view, hash, md, take);
+
+	return choice >= 0 ? choice : choose_other(md, index, hash);
+}
+
+static __always_inline int finish(int choice)
+{
+	__u32 slot = SP_CHOICE_SLOT(choice);
+
+	if (choice < 0) {
+		count_group(unselected);
+		return SK_PASS; /* nothing of ours is live: the kernel's hash over whoever else is there */
+	}
+	switch (SP_CHOICE_HOW(choice)) {
+	case SP_HOW_OWNER:
+		count(slot, steered);
+		break;
+	case SP_HOW_PROBE:
+		count(slot, rerouted);
+		break;
+	default:
+		count(slot, scanned);
+	}
+	return SK_PASS;
+}
+
+static __always_inline __u32 seconds(__u64 ns)
+{
+	return ns / 1000000000;
+}
+
+static __always_inline void keep(__u64 hash, __u32 slot, __u64 now)
+{
+	struct sp_info *info = bpf_map_lookup_elem(&sp_info, &slot);
+	struct sp_flow flow = { .slot = slot, .last_seen_s = seconds(now) };
+
+	if (!info)
+		return;
+	flow.incarnation = info->incarnation;
+	if (bpf_map_update_elem(&sp_flows, &hash, &flow, BPF_ANY))
+		count(slot, keep_failed);
+}
+
+/* Asked before anything else in a moving bucket: a flow that was kept stays, unless its worker is gone. */
+static __always_inline bool take_kept(struct sk_reuseport_md *md, __u64 hash, __u64 now)
+{
+	struct sp_flow *flow = bpf_map_lookup_elem(&sp_flows, &hash);
+	struct sp_info *info;
+	__u32 slot;
+
+	if (!flow)
+		return false;
+	slot = flow->slot;
+	info = bpf_map_lookup_elem(&sp_info, &slot);
+	if (info && info->incarnation == flow->incarnation && take(md, slot) == 0) {
+		/* A shared cache line: written once a second, not once a packet. */
+		if (flow->last_seen_s != seconds(now))
+			flow->last_seen_s = seconds(now);
+		count(slot, kept);
+		return true;
+	}
+	/* It must not win again when the slot is taken by another worker. */
+	bpf_map_delete_elem(&sp_flows, &hash);
+	count(slot, stale);
+	return false;
+}
+
+/* The slot of an unknown flow under the view before the current one, taken; or SP_CHOICE_NONE. */
+static __always_inline int choose_previous(struct sk_reuseport_md *md, __u32 index, __u64 hash)
+{
+	struct sp_view *view = view_at(index);
+
+	if (!view)
+		return SP_CHOICE_NONE;
+	if (view->kind == SP_VIEW_KERNEL)
+		return sp_choose_kernel(view, md->hash, md, take);
+	return choose(md, view, index, hash);
+}
+
+static __always_inline int steer_moving(struct sk_reuseport_md *md, struct sp_view *view, __u32 index, __u64 hash)
+{
+	__u64 now = bpf_ktime_get_ns();
+	int choice, previous;
+
+	if (take_kept(md, hash, now))
+		return SK_PASS;
+
+	choice = choose(md, view, index, hash);
+	if (now < view->learn_until_ns) {
+		previous = choose_previous(md, view->prev, hash);
+		if (previous >= 0 && SP_CHOICE_SLOT(previous) != SP_CHOICE_SLOT(choice)) {
+			keep(hash, SP_CHOICE_SLOT(previous), now);
+			count(SP_CHOICE_SLOT(previous), learned);
+			return SK_PASS;
+		}
+	}
+	if (sp_track == SP_TRACK_ALWAYS && choice >= 0)
+		keep(hash, SP_CHOICE_SLOT(choice), now);
+	return finish(choice);
+}
+
+static __always_inline __u64 flow_hash(struct sk_reuseport_md *md, struct bpf_sock *migrating, const struct sp_ctl *ctl)
+{
+	__u64 hash;
+
+	if (sp_hash == SP_HASH_KERNEL)
+		return sp_flow_hash_kernel(md->hash);
+	if (migrating)
+		return hash_migrating(migrating, ctl->key[0], ctl->key[1]);
+	if (md->eth_protocol == bpf_htons(SP_ETH_P_IP) ? hash_packet4(md, ctl->key, &hash) :
+							 hash_packet6(md, ctl->key, &hash)) {
+		count_group(unreadable);
+		return sp_flow_hash_kernel(md->hash);
+	}
+	return hash;
+}
+
+SEC("sk_reuseport/migrate")
+int sp_steer(struct sk_reuseport_md *md)
+{
+	struct bpf_sock *migrating = md->migrating_sk;
+	__u32 zero = 0, index;
+	struct sp_view *view;
+	struct sp_ctl *ctl;
+	__u64 hash;
+	int choice;
+
+	ctl = bpf_map_lookup_elem(&sp_ctl, &zero);
+	if (!ctl)
+		return finish(SP_CHOICE_NONE);
+	index = *(volatile __u32 *)&ctl->current;
+	view = view_at(index);
+	if (!view)
+		return finish(SP_CHOICE_NONE);
+
+	hash = flow_hash(md, migrating, ctl);
+	if (sp_protocol == SP_UDP &&
+	    (sp_track == SP_TRACK_ALWAYS || sp_bit(view->moving, sp_bucket(hash))))
+		return steer_moving(md, view, index, hash);
+
+	choice = choose(md, view, index, hash);
+	if (migrating && choice >= 0)
+		return migrated(SP_CHOICE_SLOT(choice));
+	return finish(choice);
+}

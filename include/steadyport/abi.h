@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the kernel side and user space share: limits, map and pin names, and the layout of every map value.
+ *
+ * All integers are in host byte order unless a comment says otherwise: the maps never leave the machine.
+ * Any change of a layout or of its meaning needs a new SP_ABI_VERSION; the loader refuses pins of another one.
+ */
+#ifndef STEADYPORT_ABI_H
+#define STEADYPORT_ABI_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#include <stdbool.h>
+#endif
+
+#define SP_ABI_VERSION 1
+
+#define SP_SLOTS_MAX 1024
+#define SP_SLOT_NONE 0xffffu /* an owner entry that names no slot */
+#define SP_BUCKETS 16384
+#define SP_BUCKET_MASK (SP_BUCKETS - 1)
+#define SP_PROBES 16 /* owners asked before the linear scan */
+#define SP_WEIGHT_DEFAULT 100
+#define SP_WEIGHT_MAX 1000
+#define SP_COMM_LEN 16 /* the kernel's TASK_COMM_LEN */
+
+/*
+ * Two views are in force during a learn window (the current one and its predecessor); two spares let one step
+ * replace both: the predecessor less its dead slots, and the successor that refers to it.
+ */
+#define SP_VIEWS 4
+#define SP_VIEW_NONE 0xffffffffu
+
+#define SP_PROG_NAME "sp_steer"
+
+enum sp_view_kind {
+	SP_VIEW_TABLE = 0, /* owner[bucket] names a slot; see choose.h */
+	SP_VIEW_KERNEL = 1, /* owner[reciprocal_scale(md->hash, nslots)]: what the kernel did before the attach */
+};
+
+/* An immutable function flow -> slot. Never written while `sp_ctl.current` or the current view's `prev` names it. */
+struct sp_view {
+	enum sp_view_kind kind;
+	__u32 prev; /* index of the view in force before; SP_VIEW_NONE: nothing to learn */
+	__u64 learn_until_ns; /* CLOCK_MONOTONIC; unknown flows of moving buckets follow `prev` before it */
+	__u32 nslots; /* TABLE: slots are 0..nslots-1; KERNEL: valid entries of owner[] */
+	__u32 serial; /* publications since the attach, for people */
+	__u64 usable[SP_SLOTS_MAX / 64]; /* bit set: the slot takes new flows */
+	__u64 moving[SP_BUCKETS / 64]; /* bit set: the flow table is asked first */
+	__u16 owner[SP_BUCKETS];
+};
+
+enum sp_protocol {
+	SP_TCP = 6, /* IPPROTO_TCP */
+	SP_UDP = 17, /* IPPROTO_UDP */
+};
+
+enum sp_hash {
+	SP_HASH_SIPHASH = 0, /* SipHash-1-3 of the 4-tuple under sp_ctl.key */
+	SP_HASH_KERNEL = 1, /* md->hash, mixed: cheaper, but `where` cannot compute it */
+};
+
+enum sp_track {
+	SP_TRACK_TRANSITION = 0, /* remember only flows that a change would have moved */
+	SP_TRACK_ALWAYS = 1, /* remember every UDP flow */
+	SP_TRACK_OFF = 2, /* remember none: a change moves the flows of the buckets that it moves */
+};
+
+/* The one element of sp_ctl. The first cache line is all that a packet reads. */
+struct sp_ctl {
+	__u32 current; /* index of the view in force; storing it publishes a view */
+	__u32 abi; /* SP_ABI_VERSION */
+	__u64 key[2]; /* SipHash key */
+	__u64 pad0[5];
+
+	__u64 netns_cookie; /* the kernel's net->net_cookie: unique until reboot */
+	__u32 netns_inode; /* what `ls -l /proc/PID/ns/net` shows */
+	__u32 ifindex; /* SO_BINDTODEVICE or the scope of a link-local address; 0: none */
+	enum sp_protocol protocol;
+	__u16 family; /* AF_INET or AF_INET6 of the group's own address */
+	__u16 port;
+	__u8 addr[16]; /* network byte order; IPv4 uses the first four */
+	__u32 uid;
+	enum sp_hash hash;
+	enum sp_track track;
+	__u32 counter_slots; /* rows of sp_counters that belong to slots; the row after them is the group's */
+	__u64 learn_ns;
+	__u64 attached_at; /* CLOCK_REALTIME, ns; 0: never attached */
+};
+
+enum sp_slot_state {
+	SP_SLOT_FREE = 0, /* never used, or retired */
+	SP_SLOT_LIVE = 1, /* a member was enrolled; it may have died since: sp_slots tells */
+	SP_SLOT_DRAINING = 2, /* no new flows, old ones stay */
+	SP_SLOT_DEAD = 3, /* user space has seen that the member is gone */
+};
+
+/* One element of sp_info for each slot. User space writes it; the program writes `empty_seen` only. */
+struct sp_info {
+	__u32 incarnation; /* +1 with each member enrolled: kept flows of an earlier one are stale */
+	enum sp_slot_state state;
+	__u32 weight;
+	__u32 pid; /* of one owner at enrolment */
+	__u64 cookie; /* SO_COOKIE of the member, as `ss -e` prints it (sk:...) */
+	char comm[SP_COMM_LEN];
+	__u64 enrolled_at; /* CLOCK_REALTIME, ns */
+	__u64 died_at; /* CLOCK_REALTIME, ns: when user space noticed; 0: live */
+	__u32 empty_seen; /* incarnation whose end the program has reported */
+	__u32 pad;
+};
+
+/* A kept flow: the value of sp_flows; the key is the 64-bit flow hash. */
+struct sp_flow {
+	__u16 slot;
+	__u16 pad;
+	__u32 incarnation; /* of the slot when the flow was kept */
+	__u32 last_seen_s; /* CLOCK_MONOTONIC */
+};
+
+struct sp_counters {
+#define SP_COUNTER(name, kind, text) __u64 name;
+#include "counters.def"
+#undef SP_COUNTER
+};
+
+enum sp_event_kind {
+	SP_EVENT_MIGRATED = 1, /* a connection of a closing listener was handed to the slot */
+	SP_EVENT_EMPTY = 2, /* the slot was found empty; at most once per incarnation */
+};
+
+/* A record of sp_events. */
+struct sp_event {
+	enum sp_event_kind kind;
+	__u32 slot;
+	__u32 incarnation;
+	__u32 pad;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+};
+
+/* What the members iterator writes: one record for each (process, fd) that holds a socket of interest. */
+struct sp_member_record {
+	__u64 cookie;
+	__u64 group; /* identity of the kernel's group within one pass; 0: the socket is in none */
+	__u64 netns_cookie;
+	__u32 netns_inode;
+	__u32 pid; /* in the pid namespace of the reader */
+	__u32 fd;
+	__u32 uid; /* owner of the socket */
+	__s32 position; /* in the kernel's order of the group; -1: beyond SP_SLOTS_MAX or gone */
+	__u32 group_size; /* num_socks: every member, visible or not */
+	__u32 prog_id; /* 0: none, or classic BPF */
+	__u32 prog_type; /* enum bpf_prog_type; 0: none */
+	__u32 ifindex;
+	__u32 backlog; /* TCP: accept queue; UDP: bytes in the receive queue */
+	__u32 backlog_max;
+	__u32 drops; /* UDP: datagrams dropped at the full receive queue; TCP: connections at the full backlog */
+	__u16 family;
+	__u16 port;
+	__u8 protocol;
+	__u8 state; /* enum tcp_state; a connected UDP socket is TCP_ESTABLISHED */
+	__u8 v6only;
+	__u8 has_conns; /* the group had a connected UDP member at some time */
+	__u8 addr[16];
+	char comm[SP_COMM_LEN];
+	char prog_name[SP_COMM_LEN];
+};
+
+/* File names below <bpffs>/steadyport/NAME/; the maps carry the same names in the kernel. */
+#define SP_PIN_PROG "sp_steer"
+#define SP_PIN_SLOTS "sp_slots"
+#define SP_PIN_VIEWS "sp_views"
+#define SP_PIN_CTL "sp_ctl"
+#define SP_PIN_INFO "sp_info"
+#define SP_PIN_FLOWS "sp_flows"
+#define SP_PIN_COUNTERS "sp_counters"
+#define SP_PIN_EVENTS "sp_events"
+
+_Static_assert(SP_BUCKETS == SP_BUCKET_MASK + 1, "buckets are a power of two");
+_Static_assert(SP_SLOTS_MAX < SP_SLOT_NONE, "a slot fits an owner entry");
+_Static_assert(sizeof(struct sp_view) == 24 + SP_SLOTS_MAX / 8 + SP_BUCKETS / 8 + SP_BUCKETS * 2, "no padding");
+_Static_assert(sizeof(struct sp_ctl) == 64 + 72, "the hot part is one cache line");
+_Static_assert(sizeof(struct sp_info) == 64, "one cache line");
+_Static_assert(sizeof(struct sp_flow) == 12, "no padding");
+_Static_assert(sizeof(struct sp_event) == 24, "no padding");
+_Static_assert(sizeof(struct sp_member_record) == 128, "no padding");
+_Static_assert(sizeof(SP_PIN_COUNTERS) <= 16, "BPF_OBJ_NAME_LEN");
+
+#endif

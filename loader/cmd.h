@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Commands: what main.c parses and what each cmd_*.c does. One table in main.c lists them all. */
+#ifndef STEADYPORT_CMD_H
+#define STEADYPORT_CMD_H
+
+#include <stdbool.h>
+#include <steadyport/abi.h>
+
+/* The only exit statuses. */
+enum sp_exit {
+	SP_EXIT_OK = 0,
+	SP_EXIT_FAILED = 1,
+	SP_EXIT_USAGE = 2,
+	SP_EXIT_NO_GROUP = 3, /* NAME is not steered */
+};
+
+/* A parsed command line. Parsing touches nothing but this. */
+struct sp_args {
+	int nargs;
+	const char *const *args; /* what is not an option: NAME, ENDPOINT, ... */
+
+	const char *bpffs; /* --bpffs DIR, default /sys/fs/bpf */
+	const char *netns; /* --netns PID|PATH, NULL: the caller's own */
+	bool json;
+	bool all;
+
+	__u64 learn_ns; /* --learn DURATION */
+	enum sp_track track;
+	enum sp_hash hash;
+	bool has_seed;
+	__u64 seed[2]; /* --seed HEX: 32 digits, the 16 key bytes in order */
+	__u32 flows; /* --flows N: room for kept flows (attach); flows to drive (demo) */
+	bool replace;
+	bool partial;
+
+	bool is_tour;
+	bool do_udp, do_tcp; /* --proto */
+	__u32 workers;
+	__u32 kill;
+};
+
+enum sp_exit sp_cmd_attach(const struct sp_args *args);
+enum sp_exit sp_cmd_sync(const struct sp_args *args);
+enum sp_exit sp_cmd_detach(const struct sp_args *args);
+enum sp_exit sp_cmd_groups(const struct sp_args *args);
+enum sp_exit sp_cmd_list(const struct sp_args *args);
+enum sp_exit sp_cmd_status(const struct sp_args *args);
+enum sp_exit sp_cmd_where(const struct sp_args *args);
+enum sp_exit sp_cmd_counters(const struct sp_args *args);
+enum sp_exit sp_cmd_demo(const struct sp_args *args);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Pinned state: <bpffs>/steadyport/NAME/ holds the program and its maps, complete or not at all (DESIGN I5).
+ *
+ * A new group is staged in <bpffs>/steadyport/~NAME/ and published by one rename. bpffs refuses names with a dot,
+ * and NAME may not hold a tilde, so a staging name never meets a NAME. Whoever changes anything holds the lock on
+ * <bpffs>/steadyport.
+ */
+#ifndef STEADYPORT_PIN_H
+#define STEADYPORT_PIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <steadyport/abi.h>
+
+#define SP_BPFFS_DEFAULT "/sys/fs/bpf"
+#define SP_NAME_MAX 63
+
+/* True for 1..63 letters, digits, '_' and '-', not starting with '-'. */
+bool sp_name_is_valid(const char *name);
+
+/* The open objects of one steered group. Every fd is -1 or owned by the struct. */
+struct sp_pins {
+	char name[SP_NAME_MAX + 1];
+	int prog;
+	int slots;
+	int views;
+	int ctl;
+	int info;
+	int flows;
+	int counters;
+	int events;
+};
+
+#define SP_PINS_NONE { .prog = -1, .slots = -1, .views = -1, .ctl = -1, .info = -1, .flows = -1, .counters = -1, .events = -1 }
+
+void sp_pins_close(struct sp_pins *pins);
+#define sp_autopins __attribute__((cleanup(sp_pins_close)))
+
+/**
+ * sp_pin_root - make sure that bpffs is mounted and <bpffs>/steadyport exists
+ * Returns 0 or -errno (logged).
+ */
+int sp_pin_root(const char *bpffs);
+
+/**
+ * sp_pin_lock - take the lock of all changing commands; says so on stderr when it has to wait longer than a second
+ * @ret_fd: closing it unlocks
+ */
+int sp_pin_lock(const char *bpffs, int *ret_fd);
+
+/**
+ * sp_pin_open - open a steered group
+ * Returns 0; -ENOENT (logged) when NAME is not steered; -EPROTO (logged) when its pins are of another ABI version or
+ * not steadyport's; other -errno (logged).
+ */
+int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins);
+
+/* True when NAME has pins, readable or not. */
+bool sp_pin_exists(const char *bpffs, const char *name);
+
+/* Stage these objects and publish them under pins->name. Removes a stale staging of that name first. */
+int sp_pin_publish(const char *bpffs, const struct sp_pins *pins);
+
+/* Make NAME vanish in one step, then delete what it held. Removing what is not there is no error. */
+int sp_pin_remove(const char *bpffs, const char *name);
+
+/* Names of all steered groups, sorted. @ret_names is one allocation to free(); NULL for none. */
+int sp_pin_list(const char *bpffs, char (**ret_names)[SP_NAME_MAX + 1], size_t *ret_count);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A steered group's state as its pinned maps hold it: read in one go, and the only ways in which it is written. */
+#ifndef STEADYPORT_STATE_H
+#define STEADYPORT_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <steadyport/abi.h>
+#include "endpoint.h"
+#include "pin.h"
+
+struct sp_state {
+	struct sp_ctl ctl;
+	struct sp_view *views; /* SP_VIEWS of them */
+	struct sp_info *info; /* SP_SLOTS_MAX of them */
+	__u64 *cookie; /* SP_SLOTS_MAX: the socket that the sockarray holds there; 0: empty, its member is closed */
+};
+
+/* Returns 0 or -errno (logged). The sockarray is read last: a slot that died meanwhile is seen as dead. */
+int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state);
+void sp_state_free(struct sp_state **state);
+#define sp_autostate __attribute__((cleanup(sp_state_free)))
+
+/* The view in force. */
+static inline const struct sp_view *sp_state_current(const struct sp_state *state)
+{
+	return &state->views[state->ctl.current];
+}
+
+/* Its predecessor while the learn window is open, else NULL. */
+const struct sp_view *sp_state_previous(const struct sp_state *state, __u64 now_ns);
+
+static inline bool sp_slot_is_live(const struct sp_state *state, __u32 slot)
+{
+	return state->cookie[slot] != 0;
+}
+
+/* The group's own address, for printing and matching. */
+void sp_state_address(const struct sp_state *state, struct sp_address *ret_address);
+
+/* Nanoseconds of CLOCK_MONOTONIC, which bpf_ktime_get_ns() shares; and of CLOCK_REALTIME. */
+__u64 sp_now_ns(void);
+__u64 sp_wall_ns(void);
+
+/* Writers, each one map element. 0 or -errno (logged). */
+int sp_state_write_view(const struct sp_pins *pins, __u32 index, const struct sp_view *view);
+int sp_state_write_info(const struct sp_pins *pins, __u32 slot, const struct sp_info *info);
+
+/* One 32-bit store through the mapping of sp_ctl, then a wait until no packet can still see the view before. */
+int sp_state_publish(const struct sp_pins *pins, __u32 index);
+
+/* Kept flows: the number of entries; each one. A callback that returns nonzero ends the walk with that value. */
+int sp_state_count_flows(const struct sp_pins *pins, __u64 *ret_count);
+int sp_state_each_flow(const struct sp_pins *pins, int (*each)(void *ctx, __u64 hash, const struct sp_flow *flow),
+		       void *ctx);
+
+/**
+ * sp_state_counters - counters of all rows, summed over CPUs
+ * @ret_rows: calloc()ed, @ret_count elements: the slots' rows, then the group's
+ */
+int sp_state_counters(const struct sp_pins *pins, struct sp_counters **ret_rows, __u32 *ret_count);
+
+#endif
