@@ -16,11 +16,11 @@ static __always_inline struct sp_counters *counters_of(__u32 slot)
 }
 
 /* Per CPU, and the program cannot be interrupted by itself: plain adds lose nothing. */
-#define count(slot, name)                                     \
-	({                                                    \
-		struct sp_counters *c_ = counters_of(slot);   \
-		if (c_)                                       \
-			c_->name++;                           \
+#define count(slot, name)                                   \
+	({                                                  \
+		struct sp_counters *c_ = counters_of(slot); \
+		if (c_)                                     \
+			c_->name++;                         \
 	})
 #define count_group(name) count(SP_SLOT_NONE, name)
 

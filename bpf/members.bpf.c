@@ -68,7 +68,8 @@ static __always_inline __u32 drops_of(struct sock *sk)
 		struct numa_drop_counters *counters = BPF_CORE_READ(sk, sk_drop_counters);
 
 		if (counters)
-			return BPF_CORE_READ(counters, drops0.counter) + BPF_CORE_READ(counters, drops1.counter);
+			return BPF_CORE_READ(counters, drops0.counter) +
+			       BPF_CORE_READ(counters, drops1.counter);
 	}
 	return BPF_CORE_READ(sk, sk_drops.counter);
 }
@@ -107,7 +108,8 @@ static __always_inline void describe_group(struct sp_member_record *r, __u64 sk,
 	r->group = (__u64)group;
 	r->group_size = BPF_CORE_READ(group, num_socks);
 	r->has_conns = BPF_CORE_READ_BITFIELD_PROBED(group, has_conns);
-	r->position = position_of(sk, (__u64)group + bpf_core_field_offset(struct sock_reuseport, socks), r->group_size);
+	r->position = position_of(sk, (__u64)group + bpf_core_field_offset(struct sock_reuseport, socks),
+				  r->group_size);
 	if (prog) {
 		r->prog_type = BPF_CORE_READ(prog, type);
 		r->prog_id = BPF_CORE_READ(prog, aux, id);

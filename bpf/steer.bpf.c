@@ -54,7 +54,8 @@ __noinline int choose_scan(struct sk_reuseport_md *md, __u32 index, __u64 hash, 
 	return view ? sp_choose_scan(view, hash, usable, md, take_in_loop) : SP_CHOICE_NONE;
 }
 
-__noinline int choose_other(struct sk_reuseport_md *md, __u32 index, __u64 hash)
+/* Without `any` the last resort is left out: slots that are live but not usable in the view. */
+__noinline int choose_other(struct sk_reuseport_md *md, __u32 index, __u64 hash, bool any)
 {
 	struct sp_view *view = view_at(index);
 	int choice;
@@ -64,7 +65,7 @@ __noinline int choose_other(struct sk_reuseport_md *md, __u32 index, __u64 hash)
 	choice = sp_choose_probe(view, hash, md, take_in_loop);
 	if (choice < 0)
 		choice = choose_scan(md, index, hash, true);
-	if (choice < 0)
+	if (choice < 0 && any)
 		choice = choose_scan(md, index, hash, false);
 	return choice;
 }
@@ -73,7 +74,7 @@ static __always_inline int choose(struct sk_reuseport_md *md, struct sp_view *vi
 {
 	int choice = sp_choose_owner(view, hash, md, take);
 
-	return choice >= 0 ? choice : choose_other(md, index, hash);
+	return choice >= 0 ? choice : choose_other(md, index, hash, true);
 }
 
 static __always_inline int finish(int choice)
@@ -142,15 +143,23 @@ static __always_inline bool take_kept(struct sk_reuseport_md *md, __u64 hash, __
 static __always_inline int choose_previous(struct sk_reuseport_md *md, __u32 index, __u64 hash)
 {
 	struct sp_view *view = view_at(index);
+	int choice;
 
 	if (!view)
 		return SP_CHOICE_NONE;
 	if (view->kind == SP_VIEW_KERNEL)
 		return sp_choose_kernel(view, md->hash, md, take);
-	return choose(md, view, index, hash);
+	/* No last resort: it would find whoever joined since, not where this flow went. */
+	choice = sp_choose_owner(view, hash, md, take);
+	return choice >= 0 ? choice : choose_other(md, index, hash, false);
 }
 
-static __always_inline int steer_moving(struct sk_reuseport_md *md, struct sp_view *view, __u32 index, __u64 hash)
+/*
+ * A UDP flow that the current view alone cannot place: it is kept, or unknown during a learn window. Unknown flows
+ * follow the previous view and are kept where the current one would not find them.
+ */
+static __always_inline int steer_unsettled(struct sk_reuseport_md *md, struct sp_view *view, __u32 index,
+					   __u64 hash)
 {
 	__u64 now = bpf_ktime_get_ns();
 	int choice, previous;
@@ -166,13 +175,17 @@ static __always_inline int steer_moving(struct sk_reuseport_md *md, struct sp_vi
 			count(SP_CHOICE_SLOT(previous), learned);
 			return SK_PASS;
 		}
+		/* The previous view has no place for it: only the table remembers it if the view changes again. */
+		if (previous < 0 && choice >= 0)
+			keep(hash, SP_CHOICE_SLOT(choice), now);
 	}
 	if (sp_track == SP_TRACK_ALWAYS && choice >= 0)
 		keep(hash, SP_CHOICE_SLOT(choice), now);
 	return finish(choice);
 }
 
-static __always_inline __u64 flow_hash(struct sk_reuseport_md *md, struct bpf_sock *migrating, const struct sp_ctl *ctl)
+static __always_inline __u64 flow_hash(struct sk_reuseport_md *md, struct bpf_sock *migrating,
+				       const struct sp_ctl *ctl)
 {
 	__u64 hash;
 
@@ -207,11 +220,19 @@ int sp_steer(struct sk_reuseport_md *md)
 		return finish(SP_CHOICE_NONE);
 
 	hash = flow_hash(md, migrating, ctl);
-	if (sp_protocol == SP_UDP &&
-	    (sp_track == SP_TRACK_ALWAYS || sp_bit(view->moving, sp_bucket(hash))))
-		return steer_moving(md, view, index, hash);
+	if (sp_protocol == SP_UDP && (sp_track == SP_TRACK_ALWAYS || sp_bit(view->moving, sp_bucket(hash))))
+		return steer_unsettled(md, view, index, hash);
 
-	choice = choose(md, view, index, hash);
+	choice = sp_choose_owner(view, hash, md, take);
+	if (choice < 0) {
+		/*
+		 * The owner died after the view was planned. The two views in force may differ in the rest of the
+		 * chain, so until the view is settled (learn_until_ns 0) its flows are learned and kept, too.
+		 */
+		if (sp_protocol == SP_UDP && view->learn_until_ns)
+			return steer_unsettled(md, view, index, hash);
+		choice = choose_other(md, index, hash, true);
+	}
 	if (migrating && choice >= 0)
 		return migrated(SP_CHOICE_SLOT(choice));
 	return finish(choice);

@@ -45,11 +45,11 @@ static inline int sp_take_fd(int *fd)
 }
 
 /* Moves the pointer out: the variable no longer owns it. */
-#define sp_take_ptr(p)                   \
-	({                               \
+#define sp_take_ptr(p)                    \
+	({                                \
 		__auto_type taken_ = (p); \
-		(p) = NULL;              \
-		taken_;                  \
+		(p) = NULL;               \
+		taken_;                   \
 	})
 
 #define SP_ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

@@ -34,7 +34,8 @@ struct sp_endpoint {
 int sp_endpoint_parse(const char *text, struct sp_endpoint *ret, const char **ret_why);
 
 /* ADDRESS:PORT, with [] around an IPv6 address; for `where`. Same contract. */
-int sp_address_port_parse(const char *text, struct sp_address *ret_address, __u16 *ret_port, const char **ret_why);
+int sp_address_port_parse(const char *text, struct sp_address *ret_address, __u16 *ret_port,
+			  const char **ret_why);
 
 /* "0.0.0.0:443", "[::]:443", "[fe80::1%2]:53": the form that ss prints, brackets as in a URL. Returns buf. */
 const char *sp_address_format(const struct sp_address *address, __u32 ifindex, __u16 port,

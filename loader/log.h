@@ -5,6 +5,7 @@
 
 /* 0: errors, warnings and notes; 1 (-v): what is being done; 2 (-vv): libbpf's debug output too. */
 void sp_log_set_verbosity(int level);
+int sp_log_verbosity(void);
 
 /*
  * Both log "error: ..." once, at the layer that knows the name of the thing, and return err (0 or -errno) unchanged,

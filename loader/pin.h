@@ -32,7 +32,11 @@ struct sp_pins {
 	int events;
 };
 
-#define SP_PINS_NONE { .prog = -1, .slots = -1, .views = -1, .ctl = -1, .info = -1, .flows = -1, .counters = -1, .events = -1 }
+#define SP_PINS_NONE                                                                                      \
+	{                                                                                                 \
+		.prog = -1, .slots = -1, .views = -1, .ctl = -1, .info = -1, .flows = -1, .counters = -1, \
+		.events = -1                                                                              \
+	}
 
 void sp_pins_close(struct sp_pins *pins);
 #define sp_autopins __attribute__((cleanup(sp_pins_close)))
@@ -55,6 +59,9 @@ int sp_pin_lock(const char *bpffs, int *ret_fd);
  * not steadyport's; other -errno (logged).
  */
 int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins);
+
+/* Only the program, whatever version made it; the other fds stay -1. Returns 0, -ENOENT (not logged), -errno (logged). */
+int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret_pins);
 
 /* True when NAME has pins, readable or not. */
 bool sp_pin_exists(const char *bpffs, const char *name);

@@ -40,7 +40,8 @@ int sp_plan_assign(struct sp_plan_slots *slots, size_t count, __u32 *ret_slots);
  * Every quota is the exact share weight / sum(weights) x SP_BUCKETS rounded down or up. Among all such roundings
  * this is one that lets the fewest buckets change owner.
  */
-void sp_plan_quotas(const struct sp_plan_slots *slots, const __u16 owner[SP_BUCKETS], __u32 ret_quota[SP_SLOTS_MAX]);
+void sp_plan_quotas(const struct sp_plan_slots *slots, const __u16 owner[SP_BUCKETS],
+		    __u32 ret_quota[SP_SLOTS_MAX]);
 
 /**
  * sp_plan_owners - the new owner table for these slots
@@ -74,8 +75,8 @@ bool sp_plan_effective(struct sp_view *view, const struct sp_plan_slots *slots);
  * exist, then moving(bucket(h)). While the window is open all buckets moving in @current stay moving.
  * Returns the number of buckets that changed owner.
  */
-__u32 sp_plan_next(const struct sp_view *current, const struct sp_view *previous, bool is_open, const __u64 *kept,
-		   const struct sp_plan_slots *slots, struct sp_view *ret_view);
+__u32 sp_plan_next(const struct sp_view *current, const struct sp_view *previous, bool is_open,
+		   const __u64 *kept, const struct sp_plan_slots *slots, struct sp_view *ret_view);
 
 /* True when two views are the same function and look at the flow table in the same buckets. */
 bool sp_plan_is_same(const struct sp_view *a, const struct sp_view *b);

@@ -49,10 +49,13 @@ int sp_state_write_info(const struct sp_pins *pins, __u32 slot, const struct sp_
 /* One 32-bit store through the mapping of sp_ctl, then a wait until no packet can still see the view before. */
 int sp_state_publish(const struct sp_pins *pins, __u32 index);
 
+/* Notes the time of the attach. */
+int sp_state_mark_attached(const struct sp_pins *pins);
+
 /* Kept flows: the number of entries; each one. A callback that returns nonzero ends the walk with that value. */
 int sp_state_count_flows(const struct sp_pins *pins, __u64 *ret_count);
-int sp_state_each_flow(const struct sp_pins *pins, int (*each)(void *ctx, __u64 hash, const struct sp_flow *flow),
-		       void *ctx);
+int sp_state_each_flow(const struct sp_pins *pins,
+		       int (*each)(void *ctx, __u64 hash, const struct sp_flow *flow), void *ctx);
 
 /**
  * sp_state_counters - counters of all rows, summed over CPUs

@@ -35,7 +35,7 @@
 
 enum sp_view_kind {
 	SP_VIEW_TABLE = 0, /* owner[bucket] names a slot; see choose.h */
-	SP_VIEW_KERNEL = 1, /* owner[reciprocal_scale(md->hash, nslots)]: what the kernel did before the attach */
+	SP_VIEW_KERNEL = 1, /* owner[reciprocal_scale(md->hash, nslots)]: as the kernel before the attach */
 };
 
 /* An immutable function flow -> slot. Never written while `sp_ctl.current` or the current view's `prev` names it. */
@@ -177,7 +177,8 @@ struct sp_member_record {
 
 _Static_assert(SP_BUCKETS == SP_BUCKET_MASK + 1, "buckets are a power of two");
 _Static_assert(SP_SLOTS_MAX < SP_SLOT_NONE, "a slot fits an owner entry");
-_Static_assert(sizeof(struct sp_view) == 24 + SP_SLOTS_MAX / 8 + SP_BUCKETS / 8 + SP_BUCKETS * 2, "no padding");
+_Static_assert(sizeof(struct sp_view) == 24 + SP_SLOTS_MAX / 8 + SP_BUCKETS / 8 + SP_BUCKETS * 2,
+	       "no padding");
 _Static_assert(sizeof(struct sp_ctl) == 64 + 72, "the hot part is one cache line");
 _Static_assert(sizeof(struct sp_info) == 64, "one cache line");
 _Static_assert(sizeof(struct sp_flow) == 12, "no padding");

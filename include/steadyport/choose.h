@@ -21,7 +21,7 @@ enum sp_how {
 /* A choice in one register: slot, and enum sp_how from bit 16 up; negative: no slot is live. */
 #define SP_CHOICE_NONE (-1)
 #define SP_CHOICE(slot, how) ((int)((slot) | (__u32)(how) << 16))
-#define SP_CHOICE_SLOT(choice) ((__u32)(choice) & 0xffff)
+#define SP_CHOICE_SLOT(choice) ((__u32)(0xffff & (choice)))
 #define SP_CHOICE_HOW(choice) ((enum sp_how)((__u32)(choice) >> 16))
 
 static __always_inline __u32 sp_bucket(__u64 hash)
@@ -81,7 +81,7 @@ static __always_inline int sp_choose_scan(const struct sp_view *view, __u64 hash
 		return SP_CHOICE_NONE;
 	for (__u32 i = 0; i < SP_SLOTS_MAX; i++) {
 		/* Not carried from turn to turn: a variable that is would multiply the verifier's states. */
-		__u32 slot = ((__u32)hash + i) % nslots;
+		__u32 slot = ((__u32)hash % nslots + i) % nslots;
 
 		if (i >= nslots)
 			break;

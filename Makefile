@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# steadyport: one Makefile, all output in $(BUILD). `make help` lists the targets and the variables.
+
+VERSION := 0.1.0
+
+## BUILD=dir         where all output goes (build)
+BUILD ?= build
+## CC=gcc            compiler of the loader and the tests; clang works too
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+## CLANG=clang       compiler of the BPF programs, 14 or newer
+CLANG ?= clang
+LLVM_STRIP ?= llvm-strip
+CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format) clang-format)
+## BPFTOOL=bpftool   makes the skeletons; by default the first one that runs on this kernel
+# Ubuntu's /usr/sbin/bpftool is a script that fails unless the running kernel's own tools are installed.
+BPFTOOL ?= $(eval BPFTOOL := $(or $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*/bpftool; do \
+	$$tool version >/dev/null 2>&1 && { echo $$tool; break; }; done),bpftool))$(BPFTOOL)
+PKG_CONFIG ?= pkg-config
+## CFLAGS, LDFLAGS   added to the project's own flags (CFLAGS: -O2 -g)
+CFLAGS ?= -O2 -g
+## WERROR=           empty: warnings do not stop the build
+WERROR ?= -Werror
+## SANITIZE=list     instrument the loader and the tests: make BUILD=build/asan SANITIZE=address,undefined
+SANITIZE ?=
+## PREFIX, DESTDIR   install: $(DESTDIR)$(PREFIX)/sbin/steadyport (/usr/local)
+PREFIX ?= /usr/local
+## V=1               show the commands; with check: the tests' output as it comes
+V ?=
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+endif
+
+# The name that libbpf's headers have for this machine.
+ARCH := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64.*/arm64/' -e 's/ppc64.*/powerpc/' \
+	-e 's/riscv64/riscv/' -e 's/loongarch64/loongarch/' -e 's/s390x/s390/')
+
+BPF_SRCS := $(wildcard bpf/*.bpf.c)
+LOADER_SRCS := $(wildcard loader/*.c)
+TEST_KINDS := unit prog e2e
+# Nothing calls line_buffer.c, so it is linked by name and not from the archive.
+LINE_BUFFER := $(BUILD)/tests/lib/line_buffer.o
+TESTLIB_SRCS := $(filter-out tests/lib/line_buffer.c,$(wildcard tests/lib/*.c))
+
+SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(BUILD)/%.skel.h)
+LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/%.o)
+LIB_OBJS := $(filter-out $(BUILD)/loader/main.o,$(LOADER_OBJS))
+TESTLIB_OBJS := $(TESTLIB_SRCS:%.c=$(BUILD)/%.o)
+tests_of = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/$(1)/*_test.c))
+TESTS := $(foreach kind,$(TEST_KINDS),$(call tests_of,$(kind)))
+SELFTESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/selftest/*.c))
+
+# Asked for when first used, so that `make help` and `make clean` need no library.
+LIB_CFLAGS = $(eval LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LIB_PKGS)))$(LIB_CFLAGS)
+LIBS = $(eval LIBS := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS)))$(LIBS)
+CMOCKA = $(eval CMOCKA := $(shell $(PKG_CONFIG) --cflags --libs cmocka))$(CMOCKA)
+LIB_PKGS := libbpf jansson libelf zlib
+
+WARNINGS := -Wall -Wextra $(WERROR)
+
+ifeq ($(SANITIZE),)
+HARDEN_CFLAGS := -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fPIE
+else
+# No _FORTIFY_SOURCE: its checked calls go around the sanitizers' own.
+HARDEN_CFLAGS := -fPIE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+HARDEN_LDFLAGS := -fsanitize=$(SANITIZE)
+endif
+HARDEN_LDFLAGS += -pie -Wl,-z,relro,-z,now
+
+SP_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -DSP_VERSION='"$(VERSION)"' \
+	-Iinclude -Iloader -I$(BUILD) $(LIB_CFLAGS) $(HARDEN_CFLAGS) $(CFLAGS)
+TEST_CFLAGS = $(SP_CFLAGS) -Itests/lib -Itests -Werror=unused-function
+SP_LDFLAGS = $(HARDEN_LDFLAGS) $(LDFLAGS)
+
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(WARNINGS) -Ivmlinux -Iinclude
+
+DEPFLAGS = -MMD -MP
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+# Objects between a source and a skeleton or a test program stay: they are not temporary files.
+.SECONDARY:
+
+.PHONY: all
+all: $(BUILD)/steadyport ## build the steadyport binary (default)
+
+# --- BPF: bpf/x.bpf.c -> x.bpf.o -> x.skel.h ---
+
+$(BUILD)/%.bpf.o: bpf/%.bpf.c vmlinux/vmlinux.h Makefile
+	$(say) BPF $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) $(DEPFLAGS) -MF $(@:.o=.d) -c $< -o $@
+	$(Q)$(LLVM_STRIP) -g $@
+
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
+	$(say) SKEL $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+
+.PHONY: skeletons
+skeletons: $(SKELS) ## build only the BPF objects and their skeletons
+
+# --- the loader ---
+
+# Before the first build no dependency file says who includes a skeleton, so they come before every object.
+$(BUILD)/loader/%.o: loader/%.c Makefile | $(SKELS)
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(SP_CFLAGS) $(DEPFLAGS) -c $< -o $@
+
+# An archive, so that a test program pulls in only what it calls.
+$(BUILD)/libsteadyport.a: $(LIB_OBJS)
+	$(say) AR $@
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/steadyport: $(BUILD)/loader/main.o $(BUILD)/libsteadyport.a
+	$(say) LD $@
+	$(Q)$(CC) $(SP_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) -o $@
+
+# --- tests: tests/KIND/x_test.c -> $(BUILD)/tests/KIND/x_test ---
+
+$(BUILD)/tests/%.o: tests/%.c Makefile | $(SKELS)
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) $(DEPFLAGS) -c $< -o $@
+
+$(BUILD)/tests/libtests.a: $(TESTLIB_OBJS)
+	$(say) AR $@
+	$(Q)mkdir -p $(@D)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER) $(BUILD)/tests/libtests.a $(BUILD)/libsteadyport.a
+	$(say) LD $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) $(CMOCKA) -o $@
+
+# The runner's own tests need nothing of steadyport.
+$(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)
+	$(say) LD $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(CMOCKA) -o $@
+
+RUN = V=$(V) STEADYPORT=$(abspath $(BUILD))/steadyport tests/run.sh
+
+RUN = V=$(V) STEADYPORT=$(abspath $(BUILD))/steadyport tests/run.sh
+
+.PHONY: tests test check selftest $(TEST_KINDS:%=tests-%) $(TEST_KINDS:%=check-%)
+tests: $(TESTS) ## build every test program
+test: check-unit ## run the unit tests; needs no root
+check: all $(TESTS) ## run every test: unit, prog (real sockets, root) and e2e (the binary, root)
+	$(Q)$(RUN) $(TESTS)
+
+define kind_rules
+tests-$(1): $$(call tests_of,$(1))
+check-$(1): tests-$(1)
+	$$(Q)$$(RUN) $$(call tests_of,$(1))
+endef
+$(foreach kind,$(TEST_KINDS),$(eval $(call kind_rules,$(kind))))
+check-e2e: all
+
+selftest: $(SELFTESTS) ## prove that the test runner goes red on every kind of failure
+	$(Q)BUILD=$(BUILD) tests/selftest/selftest.sh
+
+.PHONY: asan
+asan: ## build into $(BUILD)/asan with address and undefined behaviour sanitizers, run unit and prog tests
+	$(Q)$(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined all check-unit check-prog
+
+# --- keeping house ---
+
+FORMATTED := $(wildcard bpf/*.[ch] include/steadyport/*.h loader/*.[ch] tests/*/*.[ch])
+
+.PHONY: format format-check
+format: ## bring all sources into the house format
+	$(Q)$(CLANG_FORMAT) -i $(FORMATTED)
+format-check: ## say which sources are not in the house format
+	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(FORMATTED)
+
+.PHONY: vmlinux-check
+vmlinux-check: ## compare vmlinux/vmlinux.h with the running kernel's BTF
+	$(Q)BPFTOOL=$(BPFTOOL) scripts/gen-vmlinux.sh --check
+
+.PHONY: install uninstall
+install: all ## install the binary
+	install -D -m 0755 $(BUILD)/steadyport $(DESTDIR)$(PREFIX)/sbin/steadyport
+uninstall: ## remove the installed binary
+	rm -f $(DESTDIR)$(PREFIX)/sbin/steadyport
+
+.PHONY: clean
+clean: ## remove all output
+	rm -rf $(BUILD)
+
+.PHONY: help
+help: ## this list
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 18
+	@echo 'Variables:'
+	@sed -n 's/^## /  /p' Makefile
+
+-include $(wildcard $(BUILD)/*.d $(BUILD)/loader/*.d $(BUILD)/tests/*/*.d)

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* attach: steer a running group from outside. */
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include "cleanup.h"
+#include "cmd.h"
+#include "group.h"
+#include "kernel.h"
+#include "log.h"
+#include "netns.h"
+#include "reconcile.h"
+#include "render.h"
+#include "steer.h"
+
+static int ctl_for(const struct sp_args *args, const struct sp_group *group, struct sp_ctl *ret_ctl)
+{
+	struct sp_ctl ctl = {
+		.netns_cookie = group->netns_cookie,
+		.netns_inode = group->netns_inode,
+		.ifindex = group->ifindex,
+		.protocol = group->protocol,
+		.family = group->address.family,
+		.port = group->port,
+		.uid = group->uid,
+		.hash = args->hash,
+		.track = args->track,
+		.learn_ns = args->learn_ns,
+		.key = { args->seed[0], args->seed[1] },
+	};
+
+	memcpy(ctl.addr, group->address.bytes, sizeof(ctl.addr));
+	if (!args->has_seed && getrandom(ctl.key, sizeof(ctl.key), 0) != sizeof(ctl.key))
+		return sp_fail(-errno, "cannot get a random hash key");
+	*ret_ctl = ctl;
+	return 0;
+}
+
+/* A group that already has a NAME of ours is not foreign, and --replace must not steal it from that name. */
+static int refuse_steered(const struct sp_args *args, const struct sp_group *group)
+{
+	char endpoint[SP_ENDPOINT_STRLEN];
+	sp_autofree char (*names)[SP_NAME_MAX + 1] = NULL;
+	size_t count;
+	int err;
+
+	if (!group->prog_id)
+		return 0;
+	err = sp_pin_list(args->bpffs, &names, &count);
+	for (size_t i = 0; !err && i < count; i++) {
+		sp_autopins struct sp_pins pins = SP_PINS_NONE;
+		__u32 id;
+
+		if (sp_pin_open_program(args->bpffs, names[i], &pins) || sp_steer_program_id(&pins, &id) ||
+		    id != group->prog_id)
+			continue;
+		sp_refuse(0, "%s is steered already, as %s", sp_group_endpoint(group, endpoint), names[i]);
+		sp_hint("enrol its new members: steadyport sync %s", names[i]);
+		return -EEXIST;
+	}
+	return err;
+}
+
+/* NAME has pins. If they were published for this very group and never attached, a killed attach is completed. */
+static int adopt(const struct sp_args *args, const struct sp_group *group, struct sp_pins *ret_pins)
+{
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	char endpoint[SP_ENDPOINT_STRLEN];
+	sp_autostate struct sp_state *state = NULL;
+	struct sp_address address;
+	int err;
+
+	err = sp_pin_open(args->bpffs, args->args[0], &pins);
+	err = err ?: sp_state_read(&pins, &state);
+	if (err)
+		return err;
+	sp_state_address(state, &address);
+	if (state->ctl.attached_at || state->ctl.netns_cookie != group->netns_cookie ||
+	    state->ctl.protocol != group->protocol || state->ctl.port != group->port ||
+	    state->ctl.ifindex != group->ifindex || memcmp(&address, &group->address, sizeof(address))) {
+		sp_refuse(0, "%s is the name of a steered group already: %s:%s", pins.name,
+			  sp_protocol_name(state->ctl.protocol),
+			  sp_address_format(&address, state->ctl.ifindex, state->ctl.port, endpoint));
+		sp_hint("look at it: steadyport status %s; enrol its new members: steadyport sync %s", pins.name,
+			pins.name);
+		return -EEXIST;
+	}
+	sp_note("%s was published but not attached: completing it", pins.name);
+	*ret_pins = pins;
+	pins = (struct sp_pins)SP_PINS_NONE;
+	return 0;
+}
+
+static int create(const struct sp_args *args, const struct sp_group *group, struct sp_pins *ret_pins)
+{
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	struct sp_ctl ctl;
+	int err;
+
+	err = ctl_for(args, group, &ctl);
+	err = err ?: sp_steer_load(args->args[0], &ctl, group->size, args->flows, &pins);
+	err = err ?: sp_pin_publish(args->bpffs, &pins);
+	if (err)
+		return err;
+	*ret_pins = pins;
+	pins = (struct sp_pins)SP_PINS_NONE;
+	return 0;
+}
+
+static void report(const struct sp_pins *pins, const struct sp_group *group, const struct sp_reconcile_result *result)
+{
+	char address[SP_ENDPOINT_STRLEN], left[SP_RENDER_STRLEN];
+
+	sp_render_line("%s: attached program %u to %u members of %s %s", pins->name, result->program_id, result->live,
+		       sp_protocol_name(group->protocol),
+		       sp_address_format(&group->address, group->ifindex, group->port, address));
+	if (result->is_learning)
+		sp_render_line("    existing flows are being learned for %s; %s",
+			       sp_render_duration(result->learn_remaining_ns + 999999, left),
+			       result->out_of_reach ? "those of the members out of reach move" : "none has moved");
+	if (result->did_replace && group->protocol == SP_UDP)
+		sp_render_line("    the choices of the program that was attached before are unknown: flows may have moved");
+	if (result->out_of_reach)
+		sp_warn("%u members of %s are out of reach and get no traffic", result->out_of_reach, pins->name);
+}
+
+static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint)
+{
+	struct sp_reconcile_options options = { .may_replace = args->replace, .may_be_partial = args->partial };
+	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
+	sp_autogroups struct sp_groups *groups = NULL;
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	const struct sp_group *group;
+	sp_autoclose int lock = -1;
+	__u64 netns_cookie;
+	__u32 netns_inode;
+	bool is_new;
+	int err;
+
+	if (!result)
+		return sp_fail(-ENOMEM, "cannot attach");
+	err = sp_netns_resolve(args->netns, &netns_cookie, &netns_inode);
+	err = err ?: sp_pin_root(args->bpffs);
+	err = err ?: sp_pin_lock(args->bpffs, &lock);
+	err = err ?: sp_members_scan(endpoint->port, &groups);
+	err = err ?: sp_group_find(groups, endpoint, netns_cookie, &group);
+	if (err)
+		return err;
+
+	is_new = !sp_pin_exists(args->bpffs, args->args[0]);
+	err = is_new ? refuse_steered(args, group) : 0;
+	err = err ?: (is_new ? create : adopt)(args, group, &pins);
+	if (err)
+		return err;
+	err = sp_reconcile(&pins, &options, result);
+	if (!err && !result->did_attach) {
+		/* Between our two looks the last member was closed. */
+		sp_refuse(0, "the members of %s went away while it was being attached", pins.name);
+		err = -ENOENT;
+	}
+	if (err) {
+		/* What was enrolled leaves its slot with the map; the kernel never heard of the program. */
+		if (is_new)
+			sp_pin_remove(args->bpffs, pins.name);
+		return err;
+	}
+	report(&pins, group, result);
+	return 0;
+}
+
+enum sp_exit sp_cmd_attach(const struct sp_args *args)
+{
+	struct sp_endpoint endpoint;
+	const char *why;
+
+	if (!sp_name_is_valid(args->args[0])) {
+		sp_refuse(0, "%s cannot be a group's name: letters, digits, '_' and '-', at most %d", args->args[0],
+			  SP_NAME_MAX);
+		return SP_EXIT_USAGE;
+	}
+	if (sp_endpoint_parse(args->args[1], &endpoint, &why)) {
+		sp_refuse(0, "%s is not an endpoint: %s", args->args[1], why);
+		sp_hint("write it like tcp:127.0.0.1:8080, udp:[::]:443 or tcp:8080");
+		return SP_EXIT_USAGE;
+	}
+	if (sp_kernel_check())
+		return SP_EXIT_FAILED;
+	return attach(args, &endpoint) ? SP_EXIT_FAILED : SP_EXIT_OK;
+}

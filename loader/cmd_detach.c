@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * detach: give a group back to the kernel's own hash and forget it.
+ *
+ * It looks for the groups that run the pinned program by its id and reads none of the maps, so that it also ends
+ * what another version or a killed attach has left.
+ */
+#include <errno.h>
+#include <string.h>
+#include "cleanup.h"
+#include "cmd.h"
+#include "group.h"
+#include "kernel.h"
+#include "log.h"
+#include "members.h"
+#include "pin.h"
+#include "render.h"
+#include "steer.h"
+
+static int detach_group(const struct sp_group *group, const char *name)
+{
+	sp_autoclose int socket = -1;
+	char endpoint[SP_ENDPOINT_STRLEN];
+	int err = sp_group_any_socket(group, &socket);
+
+	if (err == -ESTALE)
+		return 0; /* its last member was closed meanwhile */
+	err = err ?: sp_group_detach(socket);
+	if (err && err != -ENOENT) {
+		sp_fail(err, "cannot detach the program from %s", sp_group_endpoint(group, endpoint));
+		sp_hint("run it as root in the host's pid namespace (needs CAP_SYS_PTRACE)");
+		return err;
+	}
+	sp_render_line("%s: detached from %s", name, sp_group_endpoint(group, endpoint));
+	if (group->protocol == SP_UDP)
+		sp_render_line("    the kernel's hash decides again: UDP flows may change worker");
+	return 0;
+}
+
+static int detach_everywhere(const struct sp_args *args, const char *name)
+{
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	sp_autogroups struct sp_groups *groups = NULL;
+	size_t found = 0;
+	__u32 id;
+	int err;
+
+	err = sp_pin_open_program(args->bpffs, name, &pins);
+	if (err == -ENOENT)
+		return 0; /* removed by half: there is no program to look for */
+	err = err ?: sp_steer_program_id(&pins, &id);
+	err = err ?: sp_members_scan(0, &groups);
+	for (size_t i = 0; !err && i < groups->ngroups; i++) {
+		if (groups->groups[i].prog_id != id)
+			continue;
+		err = detach_group(&groups->groups[i], name);
+		found++;
+	}
+	if (!err && !found)
+		sp_render_line("%s: its program was attached to no visible group", name);
+	return err;
+}
+
+enum sp_exit sp_cmd_detach(const struct sp_args *args)
+{
+	const char *name = args->args[0];
+	sp_autoclose int lock = -1;
+
+	if (sp_kernel_check())
+		return SP_EXIT_FAILED;
+	if (!sp_name_is_valid(name) || !sp_pin_exists(args->bpffs, name)) {
+		sp_refuse(0, "no steered group is called %s", name);
+		sp_hint("see those there are: steadyport list");
+		return SP_EXIT_NO_GROUP;
+	}
+	if (sp_pin_lock(args->bpffs, &lock) || detach_everywhere(args, name) || sp_pin_remove(args->bpffs, name))
+		return SP_EXIT_FAILED;
+	return SP_EXIT_OK;
+}

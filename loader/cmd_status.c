@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* steadyport status: one steered group, slot by slot, and in sentences what its operator must know. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "cleanup.h"
+#include "cmd.h"
+#include "kernel.h"
+#include "log.h"
+#include "members.h"
+#include "netns.h"
+#include "options.h"
+#include "plan.h"
+#include "reconcile.h"
+#include "render.h"
+#include "snapshot.h"
+
+#define NS_PER_MS 1000000
+#define SLOTS_NAMED 8 /* slots that a sentence names one by one */
+#define TEXT_STRLEN 256
+
+/* All that is shown, read once. */
+struct report {
+	struct sp_snapshot snapshot;
+	struct sp_plan_slots *slots;
+	struct sp_counters *rows; /* slots', then the group's */
+	__u32 nrows;
+	__u64 kept_flows;
+	__u32 count[SP_SLOT_DEAD + 1]; /* by state */
+};
+
+static void free_report(struct report *r)
+{
+	sp_snapshot_free(&r->snapshot);
+	free(r->slots);
+	free(r->rows);
+}
+
+static int read_report(const char *bpffs, const char *name, const struct sp_groups *groups, struct report *r)
+{
+	int err;
+
+	err = sp_snapshot_take(bpffs, name, groups, &r->snapshot);
+	if (err)
+		return err;
+	r->slots = calloc(1, sizeof(*r->slots));
+	if (!r->slots)
+		return sp_fail(-ENOMEM, "cannot look at %s", name);
+	sp_reconcile_slots(r->snapshot.state, r->slots);
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
+		r->count[sp_snapshot_slot_state(&r->snapshot, slot)]++;
+	if (r->snapshot.state->ctl.protocol == SP_UDP) {
+		err = sp_state_count_flows(&r->snapshot.pins, &r->kept_flows);
+		if (err)
+			return err;
+	}
+	return sp_state_counters(&r->snapshot.pins, &r->rows, &r->nrows);
+}
+
+static const struct sp_counters *counters_of(const struct report *r, __u32 slot)
+{
+	static const struct sp_counters none;
+
+	/* Slots enrolled beyond the rows that the counters were made with count in the group's row. */
+	return slot + 1 < r->nrows ? &r->rows[slot] : &none;
+}
+
+static double share_of(const struct report *r, __u32 slot)
+{
+	return sp_plan_share(sp_state_current(r->snapshot.state), r->slots, slot);
+}
+
+static __u32 count_moving(const struct sp_view *view)
+{
+	__u32 count = 0;
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(view->moving); i++)
+		count += __builtin_popcountll(view->moving[i]);
+	return count;
+}
+
+static __u32 count_members(const struct sp_snapshot *s)
+{
+	return s->group ? s->group->size : 0;
+}
+
+static __u32 count_hidden(const struct sp_snapshot *s)
+{
+	return s->group && s->group->size > s->group->nmembers ? s->group->size - s->group->nmembers : 0;
+}
+
+static json_t *json_slot(const struct report *r, __u32 slot)
+{
+	const struct sp_snapshot *s = &r->snapshot;
+	const struct sp_member *member = sp_snapshot_member(s, slot);
+	const struct sp_info *info = &s->state->info[slot];
+
+	return json_pack("{s:I, s:s, s:I, s:o, s:I, s:f, s:I, s:I, s:I, s:I, s:o}", "slot", (json_int_t)slot,
+			 "state", sp_snapshot_state_name(sp_snapshot_slot_state(s, slot)), "cookie",
+			 (json_int_t)info->cookie, "owners", sp_snapshot_json_owners(s, slot), "weight",
+			 (json_int_t)info->weight, "share", share_of(r, slot), "backlog",
+			 (json_int_t)(member ? member->backlog : 0), "backlog_max",
+			 (json_int_t)(member ? member->backlog_max : 0), "drops",
+			 (json_int_t)(member ? member->drops : 0), "incarnation",
+			 (json_int_t)info->incarnation, "counters",
+			 sp_render_json_counters(counters_of(r, slot)));
+}
+
+static json_t *json_slots(const struct report *r)
+{
+	json_t *slots = json_array();
+
+	for (__u32 slot = 0; slots && slot < SP_SLOTS_MAX; slot++) {
+		if (sp_snapshot_slot_state(&r->snapshot, slot) == SP_SLOT_FREE)
+			continue;
+		if (json_array_append_new(slots, json_slot(r, slot))) {
+			json_decref(slots);
+			return NULL;
+		}
+	}
+	return slots;
+}
+
+/* Classic BPF has no id: 0. */
+static json_t *json_foreign(const struct sp_snapshot *s)
+{
+	return sp_snapshot_is_foreign(s) ? json_integer(s->group->prog_id) : json_null();
+}
+
+static int print_json(const struct report *r)
+{
+	const struct sp_snapshot *s = &r->snapshot;
+	const struct sp_view *view = sp_state_current(s->state);
+	__u64 remaining = sp_snapshot_learn_remaining_ns(s);
+	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
+
+	return sp_render_json_print(json_pack(
+		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, s:I, s:I, s:o, s:o}",
+		"name", s->pins.name, "endpoint", sp_snapshot_endpoint(s, ':', endpoint), "protocol",
+		sp_protocol_name(s->state->ctl.protocol), "netns",
+		sp_render_json_text(sp_netns_name(s->state->ctl.netns_inode, netns)), "attached",
+		sp_snapshot_is_attached(s), "program_id", (json_int_t)s->program_id, "foreign_program_id",
+		json_foreign(s), "members", (json_int_t)count_members(s), "members_not_visible",
+		(json_int_t)count_hidden(s), "enrolled",
+		(json_int_t)(r->count[SP_SLOT_LIVE] + r->count[SP_SLOT_DRAINING]), "unenrolled",
+		(json_int_t)sp_snapshot_count_unenrolled(s), "learning", remaining > 0, "learn_remaining_ms",
+		(json_int_t)((remaining + NS_PER_MS - 1) / NS_PER_MS), "kept_flows",
+		(json_int_t)r->kept_flows, "hash", sp_options_hash_name(s->state->ctl.hash), "track",
+		sp_options_track_name(s->state->ctl.track), "moving_buckets", (json_int_t)count_moving(view),
+		"view_serial", (json_int_t)view->serial, "slots", json_slots(r), "group_counters",
+		sp_render_json_counters(&r->rows[r->nrows - 1])));
+}
+
+/* "4 slots: 2 live, 1 draining, 1 dead" */
+static const char *slots_text(const struct report *r, char buf[TEXT_STRLEN])
+{
+	static const enum sp_slot_state states[] = { SP_SLOT_LIVE, SP_SLOT_DRAINING, SP_SLOT_DEAD };
+	__u32 all = SP_SLOTS_MAX - r->count[SP_SLOT_FREE];
+	const char *separator = ": ";
+	size_t len;
+
+	len = snprintf(buf, TEXT_STRLEN, "%u slot%s", all, all == 1 ? "" : "s");
+	for (size_t i = 0; i < SP_ARRAY_SIZE(states); i++) {
+		if (!r->count[states[i]])
+			continue;
+		len += snprintf(buf + len, TEXT_STRLEN - len, "%s%u %s", separator, r->count[states[i]],
+				sp_snapshot_state_name(states[i]));
+		separator = ", ";
+	}
+	return buf;
+}
+
+static void print_head(const struct report *r)
+{
+	const struct sp_snapshot *s = &r->snapshot;
+	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN], slots[TEXT_STRLEN];
+	char age[SP_RENDER_STRLEN], kept[SP_RENDER_STRLEN], program[TEXT_STRLEN], tail[TEXT_STRLEN] = "";
+	__u64 since = s->state->ctl.attached_at;
+
+	sp_netns_name(s->state->ctl.netns_inode, netns);
+	if (!sp_snapshot_is_attached(s))
+		snprintf(program, sizeof(program), "program %u not attached", s->program_id);
+	else if (since && since <= s->wall_ns)
+		snprintf(program, sizeof(program), "program %u attached %s ago", s->program_id,
+			 sp_render_duration(s->wall_ns - since, age));
+	else
+		snprintf(program, sizeof(program), "program %u attached", s->program_id);
+	if (s->state->ctl.protocol == SP_UDP)
+		snprintf(tail, sizeof(tail), "   %s kept flow%s", sp_render_count(r->kept_flows, kept),
+			 r->kept_flows == 1 ? "" : "s");
+	sp_render_line("%s   %s%s%s   %s   %s%s", s->pins.name, sp_snapshot_endpoint(s, ' ', endpoint),
+		       strcmp(netns, "host") ? " in netns " : "", strcmp(netns, "host") ? netns : "",
+		       slots_text(r, slots), program, tail);
+}
+
+static enum sp_colour colour_of(enum sp_slot_state state)
+{
+	if (state == SP_SLOT_LIVE)
+		return SP_GREEN;
+	return state == SP_SLOT_DRAINING ? SP_YELLOW : SP_RED;
+}
+
+static void cell_count(struct sp_render_table *table, __u64 count)
+{
+	char number[SP_RENDER_STRLEN];
+
+	sp_render_cell(table, SP_PLAIN, "%s", count ? sp_render_count(count, number) : "-");
+}
+
+static void add_slot(struct sp_render_table *table, const struct report *r, __u32 slot)
+{
+	const struct sp_snapshot *s = &r->snapshot;
+	enum sp_slot_state state = sp_snapshot_slot_state(s, slot);
+	const struct sp_member *member = sp_snapshot_member(s, slot);
+	const struct sp_counters *c = counters_of(r, slot);
+	bool is_udp = s->state->ctl.protocol == SP_UDP;
+	char owner[SP_OWNER_STRLEN], number[SP_RENDER_STRLEN];
+
+	sp_render_cell(table, SP_PLAIN, "%u", slot);
+	sp_render_cell(table, colour_of(state), "%s", sp_snapshot_state_name(state));
+	sp_render_cell(table, SP_PLAIN, "%s", sp_snapshot_owner(s, slot, owner));
+	sp_render_cell(table, SP_PLAIN, "%u", s->state->info[slot].weight);
+	sp_render_cell(table, SP_PLAIN, "%s", sp_render_percent(share_of(r, slot), number));
+	cell_count(table, c->steered);
+	cell_count(table, c->rerouted + c->scanned);
+	cell_count(table, is_udp ? c->kept + c->learned : c->migrated);
+	if (!member) {
+		sp_render_cell(table, SP_PLAIN, "-");
+		sp_render_cell(table, SP_PLAIN, "-");
+		return;
+	}
+	sp_render_cell(table, member->drops ? SP_RED : SP_PLAIN, "%s",
+		       sp_render_count(member->drops, number));
+	if (is_udp)
+		sp_render_cell(table, SP_PLAIN, "%s", sp_render_bytes(member->backlog, number));
+	else
+		sp_render_cell(table, SP_PLAIN, "%u of %u", member->backlog, member->backlog_max);
+}
+
+static int print_slots(const struct report *r)
+{
+	struct sp_render_column columns[] = {
+		{ "SLOT", true },  { "STATE", false },	{ "OWNER", false },   { "WEIGHT", true },
+		{ "SHARE", true }, { "STEERED", true }, { "REROUTED", true }, { "KEPT", true },
+		{ "DROPS", true }, { "QUEUE", true },
+	};
+	sp_autotable struct sp_render_table *table = sp_render_table_new(columns, SP_ARRAY_SIZE(columns));
+
+	if (r->snapshot.state->ctl.protocol == SP_TCP)
+		columns[7].heading = "MIGRATED";
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++) {
+		if (sp_snapshot_slot_state(&r->snapshot, slot) != SP_SLOT_FREE)
+			add_slot(table, r, slot);
+	}
+	return sp_render_table_print(table);
+}
+
+/* "0", "0 and 1", "0, 1 and 4", "0, 1, 2 and 9 more": the slots of a state */
+static const char *name_slots(const struct report *r, enum sp_slot_state state, char buf[TEXT_STRLEN])
+{
+	__u32 all = r->count[state], named = all > SLOTS_NAMED ? SLOTS_NAMED : all, n = 0;
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX && n < named; slot++) {
+		if (sp_snapshot_slot_state(&r->snapshot, slot) != state)
+			continue;
+		n++;
+		len += snprintf(buf + len, TEXT_STRLEN - len, "%s%u",
+				n == 1	 ? "" :
+				n == all ? " and " :
+					   ", ",
+				slot);
+	}
+	if (all > named)
+		snprintf(buf + len, TEXT_STRLEN - len, " and %u more", all - named);
+	return buf;
+}
+
+static void tell_of_dead_slots(const struct report *r)
+{
+	const struct sp_snapshot *s = &r->snapshot;
+	__u32 dead = r->count[SP_SLOT_DEAD], live = r->count[SP_SLOT_LIVE], slot = 0;
+	char names[TEXT_STRLEN], heirs[TEXT_STRLEN], age[SP_RENDER_STRLEN], when[TEXT_STRLEN];
+	__u64 died_at;
+
+	while (sp_snapshot_slot_state(s, slot) != SP_SLOT_DEAD)
+		slot++;
+	died_at = s->state->info[slot].died_at;
+	if (dead == 1 && died_at && died_at <= s->wall_ns)
+		snprintf(when, sizeof(when), "Slot %u died %s ago", slot,
+			 sp_render_duration(s->wall_ns - died_at, age));
+	else
+		snprintf(when, sizeof(when), "Slot%s %.200s %s dead", dead == 1 ? "" : "s",
+			 name_slots(r, SP_SLOT_DEAD, names), dead == 1 ? "is" : "are");
+	if (live)
+		sp_render_line("%s; %s flows are on slot%s %s. New workers take %s: steadyport sync %s", when,
+			       dead == 1 ? "its" : "their", live == 1 ? "" : "s",
+			       name_slots(r, SP_SLOT_LIVE, heirs), dead == 1 ? "it" : "them", s->pins.name);
+	else
+		sp_render_line("%s. New workers take %s: steadyport sync %s", when, dead == 1 ? "it" : "them",
+			       s->pins.name);
+}
+
+static void tell_of_attachment(const struct sp_snapshot *s)
+{
+	char endpoint[SP_ENDPOINT_STRLEN];
+	const char *name = s->pins.name;
+
+	sp_snapshot_endpoint(s, ':', endpoint);
+	if (!s->group)
+		sp_render_line(
+			"No visible process holds a member any more. Forget the group: steadyport detach %s",
+			name);
+	else if (s->group->prog_type)
+		sp_render_line(
+			"%s %u (%.*s) is attached instead. Take over again: steadyport detach %s, then "
+			"steadyport attach %s %s --replace",
+			s->group->prog_id ? "Program" : "Classic BPF program", s->group->prog_id, SP_COMM_LEN,
+			s->group->prog_id ? s->group->prog_name : "no id", name, name, endpoint);
+	else if (s->state->ctl.attached_at)
+		sp_render_line(
+			"The program is not attached any more, so the kernel's own hash decides: steadyport sync %s",
+			name);
+	else
+		sp_render_line(
+			"The program was never attached, so the kernel's own hash decides: steadyport attach %s %s",
+			name, endpoint);
+}
+
+/* The most urgent first; nothing when all is well. */
+static void print_sentences(const struct report *r)
+{
+	const struct sp_snapshot *s = &r->snapshot;
+	__u32 unenrolled = sp_snapshot_count_unenrolled(s), hidden = count_hidden(s);
+	__u64 remaining = sp_snapshot_learn_remaining_ns(s);
+	char age[SP_RENDER_STRLEN];
+
+	if (!sp_snapshot_is_attached(s))
+		tell_of_attachment(s);
+	if (r->count[SP_SLOT_DEAD])
+		tell_of_dead_slots(r);
+	if (unenrolled)
+		sp_render_line("%u member%s not enrolled and get%s no new flows: steadyport sync %s",
+			       unenrolled, unenrolled == 1 ? " is" : "s are", unenrolled == 1 ? "s" : "",
+			       s->pins.name);
+	if (hidden)
+		sp_render_line(
+			"%u member%s held by no process that is visible from here and may get no flows.",
+			hidden, hidden == 1 ? " is" : "s are");
+	if (s->group && s->group->has_conns)
+		sp_render_line(
+			"The group has had a connected UDP socket: its peer's packets pass steadyport by.");
+	if (remaining)
+		sp_render_line("Existing flows are being learned for %s more.",
+			       sp_render_remaining(remaining, age));
+}
+
+enum sp_exit sp_cmd_status(const struct sp_args *args)
+{
+	__attribute__((cleanup(free_report))) struct report report = { .snapshot = SP_SNAPSHOT_NONE };
+	sp_autogroups struct sp_groups *groups = NULL;
+	int err;
+
+	err = sp_kernel_check() ?: sp_members_scan(0, &groups);
+	if (err)
+		return SP_EXIT_FAILED;
+	err = read_report(args->bpffs, args->args[0], groups, &report);
+	if (err)
+		return err == -ENOENT ? SP_EXIT_NO_GROUP : SP_EXIT_FAILED;
+
+	if (args->json)
+		return print_json(&report) ? SP_EXIT_FAILED : SP_EXIT_OK;
+	print_head(&report);
+	if (print_slots(&report))
+		return SP_EXIT_FAILED;
+	print_sentences(&report);
+	return SP_EXIT_OK;
+}

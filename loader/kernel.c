@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* What this kernel and this process can do. */
+#include <errno.h>
+#include <linux/capability.h>
+#include <linux/membarrier.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "cleanup.h"
+#include "kernel.h"
+#include "log.h"
+
+#define KERNEL_MAJOR_MIN 5
+#define KERNEL_MINOR_MIN 14 /* SELECT_OR_MIGRATE and migrating_sk */
+#define BTF_PATH "/sys/kernel/btf/vmlinux"
+
+/* libbpf's warnings are details of an error that we explain ourselves: one level below ours. */
+static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	if (sp_log_verbosity() < 1 || (level == LIBBPF_DEBUG && sp_log_verbosity() < 2))
+		return 0;
+	return vfprintf(stderr, fmt, args);
+}
+
+static bool has_capability(unsigned int cap)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return true; /* cannot tell: let the kernel answer later */
+	return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap);
+}
+
+int sp_kernel_check(void)
+{
+	unsigned int major = 0, minor = 0;
+	struct utsname name;
+
+	libbpf_set_print(print_libbpf);
+
+	if (uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+	    (major < KERNEL_MAJOR_MIN || (major == KERNEL_MAJOR_MIN && minor < KERNEL_MINOR_MIN))) {
+		sp_refuse(0, "Linux %s is too old: steering needs %d.%d or later", name.release, KERNEL_MAJOR_MIN,
+			  KERNEL_MINOR_MIN);
+		return -EOPNOTSUPP;
+	}
+	if (access(BTF_PATH, R_OK)) {
+		sp_refuse(0, "cannot read " BTF_PATH ": %s", strerror(errno));
+		sp_hint("the kernel must be built with CONFIG_DEBUG_INFO_BTF=y, and /sys mounted");
+		return -EOPNOTSUPP;
+	}
+	/* CAP_SYS_ADMIN implies both, see bpf_capable() and perfmon_capable(). */
+	if (!has_capability(CAP_SYS_ADMIN)) {
+		const char *missing = !has_capability(CAP_BPF) ? "CAP_BPF" :
+				      !has_capability(CAP_PERFMON) ? "CAP_PERFMON" : NULL;
+
+		if (missing) {
+			sp_refuse(0, "this needs %s", missing);
+			sp_hint("run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
+			return -EPERM;
+		}
+	}
+	return 0;
+}
+
+static int wait_by_map_of_maps(void)
+{
+	sp_autoclose int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "sp_inner", 4, 4, 1, NULL);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .inner_map_fd = inner);
+	sp_autoclose int outer = -1;
+	__u32 zero = 0;
+
+	if (inner < 0)
+		return inner;
+	outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "sp_outer", 4, 4, 1, &opts);
+	if (outer < 0)
+		return outer;
+	return bpf_map_update_elem(outer, &zero, &inner, BPF_ANY);
+}
+
+int sp_kernel_wait_readers(void)
+{
+	int err;
+
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)
+		return 0;
+	err = wait_by_map_of_maps();
+	return err ? sp_fail(err, "cannot wait for running BPF programs") : 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What this kernel and this process can do, checked before anything is touched. */
+#ifndef STEADYPORT_KERNEL_H
+#define STEADYPORT_KERNEL_H
+
+/**
+ * sp_kernel_check - can steadyport look at groups here?
+ * Linux 5.14 or later, BTF of the running kernel, CAP_BPF and CAP_PERFMON. Also routes libbpf's own messages to -vv.
+ * Returns 0, or -EOPNOTSUPP or -EPERM (logged, naming what is missing).
+ */
+int sp_kernel_check(void);
+
+/**
+ * sp_kernel_wait_readers - until every BPF program that runs now has returned
+ * membarrier(MEMBARRIER_CMD_GLOBAL) is a synchronize_rcu(); kernels with nohz_full refuse it, there the update of a
+ * map of maps does the same (kernel/bpf/syscall.c, maybe_wait_bpf_programs()).
+ * Returns 0 or -errno (logged).
+ */
+int sp_kernel_wait_readers(void);
+
+#endif

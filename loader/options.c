@@ -1,0 +1,817 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The command line: the tables of commands and options, parsing, help. Pure. */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cleanup.h"
+#include "log.h"
+#include "pin.h"
+
+#define NS_PER_MS 1000000ULL
+#define LEARN_DEFAULT_NS (5000 * NS_PER_MS)
+#define LEARN_MAX_NS (24 * 3600 * 1000 * NS_PER_MS)
+#define FLOWS_MAX 16777216 /* 2^24 entries of an LRU hash are about 1.5 GiB */
+#define FLOWS_DEFAULT 65536
+#define DEMO_FLOWS_DEFAULT 1000
+#define DEMO_WORKERS_DEFAULT 4
+#define DEMO_WORKERS_MAX 64
+#define DEMO_KILL_DEFAULT 1
+#define SEED_DIGITS 32
+#define HELP_COLUMN 24
+
+enum option_index {
+	OPT_LEARN,
+	OPT_TRACK,
+	OPT_HASH,
+	OPT_SEED,
+	OPT_FLOWS,
+	OPT_REPLACE,
+	OPT_PARTIAL,
+	OPT_NETNS,
+	OPT_ALL,
+	OPT_JSON,
+	OPT_PROTO,
+	OPT_WORKERS,
+	OPT_KILL,
+	OPT_TOUR,
+	OPT_BPFFS,
+	OPT_VERBOSE,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_COUNT,
+};
+
+#define BIT(option) (1u << (option))
+#define GLOBAL_OPTIONS (BIT(OPT_VERBOSE) | BIT(OPT_HELP) | BIT(OPT_VERSION))
+
+/* Words that an option takes, in the order of the enum they stand for. */
+static const char *const track_words[] = {
+	[SP_TRACK_TRANSITION] = "transition",
+	[SP_TRACK_ALWAYS] = "always",
+	[SP_TRACK_OFF] = "off",
+};
+
+static const char *const hash_words[] = {
+	[SP_HASH_SIPHASH] = "siphash",
+	[SP_HASH_KERNEL] = "kernel",
+};
+
+const char *sp_options_track_name(enum sp_track track)
+{
+	return track < SP_ARRAY_SIZE(track_words) ? track_words[track] : "?";
+}
+
+const char *sp_options_hash_name(enum sp_hash hash)
+{
+	return hash < SP_ARRAY_SIZE(hash_words) ? hash_words[hash] : "?";
+}
+
+static int find_word(const char *value, const char *const *words, size_t nwords)
+{
+	for (size_t i = 0; i < nwords; i++) {
+		if (!strcmp(value, words[i]))
+			return i;
+	}
+	return -1;
+}
+
+/* Plain digits only: no sign, no space, no unit. */
+static bool parse_number(const char *value, __u64 min, __u64 max, __u64 *ret)
+{
+	size_t len = strspn(value, "0123456789");
+	__u64 number;
+
+	if (len == 0 || len > 18 || value[len])
+		return false;
+	number = strtoull(value, NULL, 10);
+	if (number < min || number > max)
+		return false;
+	*ret = number;
+	return true;
+}
+
+static const char *parse_learn(const char *value, struct sp_options *options)
+{
+	static const char why[] =
+		"a duration is a whole number with its unit, as in 500ms, 5s or 2m, up to 24h; or 0";
+	static const struct {
+		const char *name;
+		__u64 ns;
+	} units[] = {
+		{ "ms", NS_PER_MS },
+		{ "s", 1000 * NS_PER_MS },
+		{ "m", 60 * 1000 * NS_PER_MS },
+		{ "h", 3600 * 1000 * NS_PER_MS },
+	};
+	size_t len = strspn(value, "0123456789");
+	__u64 number;
+
+	if (len == 0 || len > 9)
+		return why;
+	number = strtoull(value, NULL, 10);
+	if (number == 0 && !value[len]) {
+		options->args.learn_ns = 0;
+		return NULL;
+	}
+	for (size_t i = 0; i < SP_ARRAY_SIZE(units); i++) {
+		if (strcmp(value + len, units[i].name))
+			continue;
+		if (number > LEARN_MAX_NS / units[i].ns)
+			return why;
+		options->args.learn_ns = number * units[i].ns;
+		return NULL;
+	}
+	return why;
+}
+
+static const char *parse_track(const char *value, struct sp_options *options)
+{
+	int word = find_word(value, track_words, SP_ARRAY_SIZE(track_words));
+
+	if (word < 0)
+		return "it is one of transition, always, off";
+	options->args.track = word;
+	return NULL;
+}
+
+static const char *parse_hash(const char *value, struct sp_options *options)
+{
+	int word = find_word(value, hash_words, SP_ARRAY_SIZE(hash_words));
+
+	if (word < 0)
+		return "it is one of siphash, kernel";
+	options->args.hash = word;
+	return NULL;
+}
+
+static int hex_digit(char c)
+{
+	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
+/* The key's bytes in order are its two words in little-endian, as in the SipHash paper's vectors. */
+static const char *parse_seed(const char *value, struct sp_options *options)
+{
+	__u64 seed[2] = { 0, 0 };
+
+	if (strlen(value) != SEED_DIGITS || strspn(value, "0123456789abcdefABCDEF") != SEED_DIGITS)
+		return "a seed is 32 hexadecimal digits";
+	for (int i = 0; i < SEED_DIGITS / 2; i++) {
+		__u64 byte = hex_digit(value[2 * i]) << 4 | hex_digit(value[2 * i + 1]);
+
+		seed[i / 8] |= byte << 8 * (i % 8);
+	}
+	memcpy(options->args.seed, seed, sizeof(seed));
+	options->args.has_seed = true;
+	return NULL;
+}
+
+static const char *parse_flows(const char *value, struct sp_options *options)
+{
+	__u64 flows;
+
+	if (!parse_number(value, 1, FLOWS_MAX, &flows))
+		return "it is a whole number from 1 to 16777216";
+	options->args.flows = flows;
+	return NULL;
+}
+
+static const char *parse_replace(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.replace = true;
+	return NULL;
+}
+
+static const char *parse_partial(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.partial = true;
+	return NULL;
+}
+
+static const char *parse_netns(const char *value, struct sp_options *options)
+{
+	if (!*value)
+		return "it is a process id, or a path such as /run/netns/NAME";
+	options->args.netns = value;
+	return NULL;
+}
+
+static const char *parse_all(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.all = true;
+	return NULL;
+}
+
+static const char *parse_json(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.json = true;
+	return NULL;
+}
+
+static const char *parse_proto(const char *value, struct sp_options *options)
+{
+	bool is_both = !strcmp(value, "both");
+
+	if (!is_both && strcmp(value, "udp") && strcmp(value, "tcp"))
+		return "it is one of udp, tcp, both";
+	options->args.do_udp = is_both || !strcmp(value, "udp");
+	options->args.do_tcp = is_both || !strcmp(value, "tcp");
+	return NULL;
+}
+
+static const char *parse_workers(const char *value, struct sp_options *options)
+{
+	__u64 workers;
+
+	if (!parse_number(value, 2, DEMO_WORKERS_MAX, &workers))
+		return "it is a whole number from 2 to 64";
+	options->args.workers = workers;
+	return NULL;
+}
+
+static const char *parse_kill(const char *value, struct sp_options *options)
+{
+	__u64 kill;
+
+	if (!parse_number(value, 1, DEMO_WORKERS_MAX - 1, &kill))
+		return "it is a whole number from 1 up, and less than the workers";
+	options->args.kill = kill;
+	return NULL;
+}
+
+static const char *parse_tour(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.is_tour = true;
+	return NULL;
+}
+
+static const char *parse_bpffs(const char *value, struct sp_options *options)
+{
+	if (!*value)
+		return "it is a directory";
+	options->args.bpffs = value;
+	return NULL;
+}
+
+static const char *parse_verbose(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->verbosity++;
+	return NULL;
+}
+
+static const char *parse_help(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->wants_help = true;
+	return NULL;
+}
+
+static const char *parse_version(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->wants_version = true;
+	return NULL;
+}
+
+const struct sp_option sp_option_table[] = {
+	[OPT_LEARN] = { "learn", 0, "DURATION",
+			"how long after a change unknown flows count as old ones\n"
+			"(500ms, 5s, 2m; 0: not at all; default 5s)",
+			parse_learn },
+	[OPT_TRACK] = { "track", 0, "WHICH",
+			"UDP flows to remember: transition (default: those that a\n"
+			"change would have moved), always (every one) or off",
+			parse_track },
+	[OPT_HASH] = { "hash", 0, "WHICH",
+		       "siphash (default, keyed) or kernel (about 30 ns less for\n"
+		       "each packet, but `where` cannot compute it)",
+		       parse_hash },
+	[OPT_SEED] = { "seed", 0, "HEX", "key of the flow hash, 32 hex digits; default: random", parse_seed },
+	[OPT_FLOWS] = { "flows", 0, "N",
+			"attach: room for kept flows (default 65536);\n"
+			"demo: flows to drive (default 1000)",
+			parse_flows },
+	[OPT_REPLACE] = { "replace", 0, NULL, "take over from another program that is attached",
+			  parse_replace },
+	[OPT_PARTIAL] = { "partial", 0, NULL,
+			  "go on though some members are held by processes that cannot\n"
+			  "be read; those will get no new flows",
+			  parse_partial },
+	[OPT_NETNS] = { "netns", 0, "PID|PATH",
+			"network namespace of the group: that of a process, or a file\n"
+			"such as /run/netns/NAME; default: the caller's",
+			parse_netns },
+	[OPT_ALL] = { "all", 0, NULL, "show the members of each group, too", parse_all },
+	[OPT_JSON] = { "json", 0, NULL, "answer with one JSON document", parse_json },
+	[OPT_PROTO] = { "proto", 0, "WHICH", "udp, tcp or both (default)", parse_proto },
+	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },
+	[OPT_KILL] = { "kill", 0, "K", "workers to kill, fewer than there are (default 1)", parse_kill },
+	[OPT_TOUR] = { "tour", 0, NULL, "tell the whole story first, step by step", parse_tour },
+	[OPT_BPFFS] = { "bpffs", 0, "DIR",
+			"where bpffs is or shall be mounted (default " SP_BPFFS_DEFAULT ")", parse_bpffs },
+	[OPT_VERBOSE] = { "verbose", 'v', NULL, "say what is being done; twice: libbpf's debug output, too",
+			  parse_verbose },
+	[OPT_HELP] = { "help", 'h', NULL, "this text, or that of a command", parse_help },
+	[OPT_VERSION] = { "version", 'V', NULL, "version of the program and of its maps' layout",
+			  parse_version },
+};
+
+const size_t sp_noptions = SP_ARRAY_SIZE(sp_option_table);
+
+_Static_assert(SP_ARRAY_SIZE(sp_option_table) == OPT_COUNT, "every option is in the table");
+
+static const char NAME_HELP[] = "NAME is yours to choose: 1 to 63 letters, digits, '_' and '-'.\n";
+
+const struct sp_command sp_commands[] = {
+	{
+		.name = "groups",
+		.synopsis = "",
+		.summary = "every reuseport group on this machine, steered or not",
+		.help = "Shows every SO_REUSEPORT group that a visible process holds, in every network namespace:\n"
+			"where it listens, how many members it has, who owns them, and what program is attached.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_ALL) | BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.run = sp_cmd_groups,
+	},
+	{
+		.name = "list",
+		.synopsis = "",
+		.summary = "the groups that steadyport steers",
+		.help = "Shows one line for each steered group: its slots, its program, its kept flows.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.run = sp_cmd_list,
+	},
+	{
+		.name = "status",
+		.synopsis = "NAME",
+		.summary = "one steered group, slot by slot, and what is wrong with it",
+		.help = "Shows each slot's state, owner, share of new flows and counters, then in sentences what an\n"
+			"operator must know, with the command that follows from it.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_status,
+	},
+	{
+		.name = "where",
+		.synopsis = "NAME SRC:PORT [DST:PORT]",
+		.summary = "which worker a flow goes to, and which one is next",
+		.help = "SRC:PORT is the peer's address, DST:PORT the one that it sends to; IPv6 as in [::1]:53. DST\n"
+			"defaults to the group's own address or, if that is any address, to the one from which this\n"
+			"host answers the peer.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = 3,
+		.run = sp_cmd_where,
+	},
+	{
+		.name = "counters",
+		.synopsis = "NAME",
+		.summary = "what the program did, slot by slot",
+		.help = "Shows every counter that is not zero, and says what it counts.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_counters,
+	},
+	{
+		.name = "demo",
+		.synopsis = "",
+		.summary = "see the kernel lose flows when a worker dies, and steadyport keep them",
+		.help = "Starts real workers in a network namespace of its own, drives flows, kills workers: first under\n"
+			"the kernel's hash, then under steadyport. Nothing outside that namespace is touched.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_PROTO) | BIT(OPT_WORKERS) | BIT(OPT_FLOWS) | BIT(OPT_KILL) |
+			   BIT(OPT_TOUR) | BIT(OPT_JSON),
+		.run = sp_cmd_demo,
+	},
+	{
+		.name = "help",
+		.synopsis = "[COMMAND]",
+		.summary = "this text, or that of a command",
+		.help = "",
+		.kind = SP_COMMAND_LOOKS,
+		.max_words = 1,
+	},
+	{
+		.name = "attach",
+		.synopsis = "NAME ENDPOINT",
+		.summary = "steer a running group from now on",
+		.help = "ENDPOINT is tcp:127.0.0.1:8080, udp:[::]:443, udp:[fe80::1%eth0]:53, or tcp:8080 for any address.\n"
+			"Servers need no change and no restart. Repeating it completes what was interrupted.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_LEARN) | BIT(OPT_TRACK) | BIT(OPT_HASH) | BIT(OPT_SEED) | BIT(OPT_FLOWS) |
+			   BIT(OPT_REPLACE) | BIT(OPT_PARTIAL) | BIT(OPT_NETNS) | BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = 2,
+		.run = sp_cmd_attach,
+	},
+	{
+		.name = "sync",
+		.synopsis = "NAME",
+		.summary = "enrol new members and mark the dead ones",
+		.help = "All newcomers of one call share one transition. Calling it again changes nothing.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_sync,
+	},
+	{
+		.name = "detach",
+		.synopsis = "NAME",
+		.summary = "give the group back to the kernel's own hash",
+		.help = "Detaches the program and removes all of NAME's pins.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_detach,
+	},
+};
+
+const size_t sp_ncommands = SP_ARRAY_SIZE(sp_commands);
+
+static const struct {
+	enum sp_exit status;
+	const char *text;
+} exits[] = {
+	{ SP_EXIT_OK, "done" },
+	{ SP_EXIT_FAILED, "failed; nothing was changed, or the message says what" },
+	{ SP_EXIT_USAGE, "the command line is wrong" },
+	{ SP_EXIT_NO_GROUP, "no steered group has this NAME" },
+};
+
+static const struct sp_command *find_command(const char *name)
+{
+	for (size_t i = 0; i < sp_ncommands; i++) {
+		if (!strcmp(sp_commands[i].name, name))
+			return &sp_commands[i];
+	}
+	return NULL;
+}
+
+#define NEAR_LEN 15 /* longer words are near to nothing */
+
+static int min3(int a, int b, int c)
+{
+	int low = a < b ? a : b;
+
+	return low < c ? low : c;
+}
+
+/* Levenshtein's: insertions, deletions and substitutions from one word to the other. */
+static int edit_distance(const char *a, const char *b)
+{
+	int alen = strlen(a), blen = strlen(b), row[NEAR_LEN + 1];
+
+	if (alen > NEAR_LEN || blen > NEAR_LEN)
+		return NEAR_LEN;
+	for (int j = 0; j <= blen; j++)
+		row[j] = j;
+	for (int i = 1; i <= alen; i++) {
+		int diagonal = row[0];
+
+		row[0] = i;
+		for (int j = 1; j <= blen; j++) {
+			int above = row[j];
+
+			row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[blen];
+}
+
+/* True for words that a slip of the finger, or giving up typing, turns into each other. */
+static bool is_near(const char *typed, const char *name, int *best)
+{
+	size_t len = strlen(typed);
+	int distance = len >= 2 && !strncmp(typed, name, len) ? 1 : edit_distance(typed, name);
+
+	if (distance > 2 || distance * 2 > (int)strlen(name) || distance >= *best)
+		return false;
+	*best = distance;
+	return true;
+}
+
+static int refuse_command(const char *name)
+{
+	const char *nearest = NULL;
+	int best = NEAR_LEN;
+
+	for (size_t i = 0; i < sp_ncommands; i++) {
+		if (is_near(name, sp_commands[i].name, &best))
+			nearest = sp_commands[i].name;
+	}
+	sp_refuse(-EINVAL, "there is no command %s", name);
+	if (nearest)
+		sp_hint("did you mean: steadyport %s", nearest);
+	else
+		sp_hint("see: steadyport --help");
+	return -EINVAL;
+}
+
+static void hint_help(const struct sp_command *command)
+{
+	if (command)
+		sp_hint("see: steadyport %s --help", command->name);
+	else
+		sp_hint("see: steadyport --help");
+}
+
+static int refuse_option(const char *text, const struct sp_command *command)
+{
+	size_t len = strcspn(text, "=");
+	const char *nearest = NULL;
+	int best = NEAR_LEN;
+	char name[32];
+
+	if (!strncmp(text, "--", 2)) {
+		snprintf(name, sizeof(name), "%.*s", (int)len - 2, text + 2);
+		for (size_t i = 0; i < OPT_COUNT; i++) {
+			if (is_near(name, sp_option_table[i].name, &best))
+				nearest = sp_option_table[i].name;
+		}
+	}
+	sp_refuse(-EINVAL, "there is no option %.*s", (int)len, text);
+	if (nearest)
+		sp_hint("did you mean: --%s", nearest);
+	else
+		hint_help(command);
+	return -EINVAL;
+}
+
+#define LONG_BASE 256 /* getopt values of long options: above all letters */
+
+static int option_of(int value)
+{
+	for (int i = 0; i < OPT_COUNT; i++) {
+		if (value == LONG_BASE + i || (value && value == sp_option_table[i].letter))
+			return i;
+	}
+	return -1;
+}
+
+/* The word that getopt took the option from; a value of its own stands behind it. */
+static const char *option_text(char **argv, const char *value)
+{
+	return value && value == argv[optind - 1] ? argv[optind - 2] : argv[optind - 1];
+}
+
+/* getopt_long() takes any beginning of a name; scripts that used one would break with the next option. */
+static bool is_whole(const char *text, const char *name)
+{
+	return strncmp(text, "--", 2) ||
+	       (strlen(name) == strcspn(text + 2, "=") && !strncmp(text + 2, name, strlen(name)));
+}
+
+static int check_words(const struct sp_options *o, const char *extra)
+{
+	const struct sp_command *command = o->command;
+
+	if (extra) {
+		sp_refuse(-EINVAL, "%s takes %s%s: %s is too much", command->name,
+			  *command->synopsis ? "only " : "no words", command->synopsis, extra);
+		hint_help(command);
+		return -EINVAL;
+	}
+	if (o->args.nargs < command->min_words) {
+		sp_refuse(-EINVAL, "%s needs %s", command->name, command->synopsis);
+		hint_help(command);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_options(struct sp_options *o, __u32 given)
+{
+	const struct sp_command *command = o->command;
+	struct sp_args *args = &o->args;
+
+	for (int i = 0; i < OPT_COUNT; i++) {
+		if (!(given & ~(command->options | GLOBAL_OPTIONS) & BIT(i)))
+			continue;
+		sp_refuse(-EINVAL, "%s does not take --%s", command->name, sp_option_table[i].name);
+		hint_help(command);
+		return -EINVAL;
+	}
+	if (!(given & BIT(OPT_FLOWS)) && command->options & BIT(OPT_WORKERS))
+		args->flows = DEMO_FLOWS_DEFAULT;
+	if (args->kill >= args->workers) {
+		sp_refuse(-EINVAL, "--kill %u leaves none of %u workers", args->kill, args->workers);
+		sp_hint("kill fewer, or start more: --workers %u", args->kill + 1);
+		return -EINVAL;
+	}
+	if (args->has_seed && args->hash == SP_HASH_KERNEL) {
+		sp_refuse(-EINVAL,
+			  "--seed has no effect with --hash kernel: the kernel has a key of its own");
+		hint_help(command);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void make_getopt_tables(char letters[2 + OPT_COUNT + 1], struct option longs[OPT_COUNT + 1])
+{
+	char *end = letters;
+
+	*end++ = '-'; /* other words in their order, whatever POSIXLY_CORRECT says */
+	*end++ = ':'; /* no messages of its own, and ':' for a missing value */
+	for (int i = 0; i < OPT_COUNT; i++) {
+		longs[i] = (struct option){
+			.name = sp_option_table[i].name,
+			.has_arg = sp_option_table[i].metavar ? required_argument : no_argument,
+			.val = LONG_BASE + i,
+		};
+		if (sp_option_table[i].letter)
+			*end++ = sp_option_table[i].letter;
+	}
+	*end = '\0';
+	longs[OPT_COUNT] = (struct option){ 0 };
+}
+
+/* @value: what getopt returned. Returns 0 or -EINVAL (logged). */
+static int take_option(int value, char **argv, struct sp_options *o, __u32 *given)
+{
+	bool has_no_value = value == ':', is_refused = value == '?';
+	int i = option_of(has_no_value || is_refused ? optopt : value);
+	const char *text = option_text(argv, optarg), *why;
+
+	if (i < 0) {
+		char letter[3] = { '-', optopt, '\0' };
+
+		return refuse_option(!strncmp(text, "--", 2) ? text : letter, o->command);
+	}
+	if (has_no_value) {
+		sp_refuse(-EINVAL, "--%s needs a value: --%s %s", sp_option_table[i].name,
+			  sp_option_table[i].name, sp_option_table[i].metavar);
+		hint_help(o->command);
+		return -EINVAL;
+	}
+	if (!is_whole(text, sp_option_table[i].name))
+		return refuse_option(text, o->command);
+	if (is_refused) {
+		sp_refuse(-EINVAL, "--%s takes no value", sp_option_table[i].name);
+		hint_help(o->command);
+		return -EINVAL;
+	}
+	why = sp_option_table[i].parse(optarg, o);
+	if (why) {
+		sp_refuse(-EINVAL, "--%s %s: %s", sp_option_table[i].name, optarg, why);
+		hint_help(o->command);
+		return -EINVAL;
+	}
+	*given |= BIT(i);
+	return 0;
+}
+
+/* The first word is the command, the others are its own. */
+static int take_word(const char *word, struct sp_options *o, const char **extra)
+{
+	if (!o->command) {
+		o->command = find_command(word);
+		return o->command ? 0 : refuse_command(word);
+	}
+	if (o->args.nargs < o->command->max_words)
+		o->words[o->args.nargs++] = word;
+	else if (!*extra)
+		*extra = word;
+	return 0;
+}
+
+int sp_options_parse(int argc, char **argv, struct sp_options *ret)
+{
+	struct sp_options o = {
+		.args = {
+			.bpffs = SP_BPFFS_DEFAULT,
+			.learn_ns = LEARN_DEFAULT_NS,
+			.track = SP_TRACK_TRANSITION,
+			.hash = SP_HASH_SIPHASH,
+			.flows = FLOWS_DEFAULT,
+			.do_udp = true,
+			.do_tcp = true,
+			.workers = DEMO_WORKERS_DEFAULT,
+			.kill = DEMO_KILL_DEFAULT,
+		},
+	};
+	struct option longs[OPT_COUNT + 1];
+	char letters[2 + OPT_COUNT + 1];
+	const char *extra = NULL;
+	__u32 given = 0;
+	int value, err = 0;
+
+	make_getopt_tables(letters, longs);
+	optind = 0; /* glibc: start afresh */
+	while (!err && (value = getopt_long(argc, argv, letters, longs, NULL)) != -1)
+		err = value == 1 ? take_word(optarg, &o, &extra) : take_option(value, argv, &o, &given);
+	while (!err && optind < argc)
+		err = take_word(argv[optind++], &o, &extra);
+	if (err)
+		return err;
+
+	if (o.command && !o.command->run) {
+		o.wants_help = true;
+		o.command = o.args.nargs ? find_command(o.words[0]) : NULL;
+		if (o.args.nargs && !o.command)
+			return refuse_command(o.words[0]);
+	}
+	if (o.command && !o.wants_help && !o.wants_version) {
+		err = check_options(&o, given) ?: check_words(&o, extra);
+		if (err)
+			return err;
+	}
+	*ret = o;
+	ret->args.args = ret->words;
+	return 0;
+}
+
+void sp_options_usage(FILE *out)
+{
+	fprintf(out, "usage: steadyport COMMAND [options]\n"
+		     "  first:   steadyport groups\n"
+		     "  a demo:  steadyport demo\n"
+		     "  all:     steadyport --help\n");
+}
+
+static void print_option(FILE *out, const struct sp_option *option)
+{
+	const char *help = option->help;
+	char name[64];
+
+	snprintf(name, sizeof(name), "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
+		 option->letter ? option->letter : ' ', option->letter ? ", " : "  ", option->name,
+		 option->metavar ? " " : "", option->metavar ? option->metavar : "");
+	fprintf(out, "  %-*s", HELP_COLUMN, name);
+	for (;;) {
+		int len = strcspn(help, "\n");
+
+		fprintf(out, "%.*s\n", len, help);
+		if (!help[len])
+			return;
+		help += len + 1;
+		fprintf(out, "  %*s", HELP_COLUMN, "");
+	}
+}
+
+static void print_options(FILE *out, __u32 options)
+{
+	for (int i = 0; i < OPT_COUNT; i++) {
+		if (options & BIT(i))
+			print_option(out, &sp_option_table[i]);
+	}
+}
+
+static void print_commands(FILE *out, enum sp_command_kind kind)
+{
+	for (size_t i = 0; i < sp_ncommands; i++) {
+		char text[64];
+
+		if (sp_commands[i].kind != kind)
+			continue;
+		snprintf(text, sizeof(text), "%s %s", sp_commands[i].name, sp_commands[i].synopsis);
+		fprintf(out, "  %-33s%s\n", text, sp_commands[i].summary);
+	}
+}
+
+void sp_options_help(FILE *out, const struct sp_command *command)
+{
+	if (command) {
+		fprintf(out, "usage: steadyport %s%s%s [options]\n\n%c%s.\n%s", command->name,
+			*command->synopsis ? " " : "", command->synopsis,
+			toupper((unsigned char)command->summary[0]), command->summary + 1, command->help);
+		if (command->min_words)
+			fputs(NAME_HELP, out);
+		fprintf(out, "\nOptions:\n");
+		print_options(out, command->options | GLOBAL_OPTIONS);
+		return;
+	}
+	fprintf(out,
+		"usage: steadyport COMMAND [options]\n\n"
+		"Keeps every flow of a SO_REUSEPORT group on its worker while other workers die, restart, join or\n"
+		"drain. Works from outside on running servers.\n\nLook:\n");
+	print_commands(out, SP_COMMAND_LOOKS);
+	fprintf(out, "\nChange:\n");
+	print_commands(out, SP_COMMAND_CHANGES);
+	fprintf(out, "\nOptions of every command (its own: steadyport COMMAND --help):\n");
+	print_options(out, GLOBAL_OPTIONS);
+	fprintf(out, "\nExit status:\n");
+	for (size_t i = 0; i < SP_ARRAY_SIZE(exits); i++)
+		fprintf(out, "  %d  %s\n", exits[i].status, exits[i].text);
+	fprintf(out, "\nEnvironment:\n"
+		     "  NO_COLOR  if set and not empty, nothing is coloured\n");
+}

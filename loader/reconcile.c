@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Makes a steered group's state fit its members. */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <bpf/bpf.h>
+#include <steadyport/choose.h>
+#include "cleanup.h"
+#include "group.h"
+#include "log.h"
+#include "reconcile.h"
+#include "steer.h"
+
+#define SCAN_TRIES 3
+#define WINDOW_MARGIN_NS 50000000ULL /* a window that ends sooner is waited for rather than merged with */
+
+/* A member that is in no slot yet. */
+struct newcomer {
+	const struct sp_member *member;
+	int fd;
+	__u32 slot;
+};
+
+struct kept_flow {
+	__u64 hash;
+	__u32 slot;
+};
+
+/* One reconciliation: what is, what shall be, and what was done. */
+struct reconcile {
+	const struct sp_pins *pins;
+	const struct sp_reconcile_options *options;
+	struct sp_reconcile_result *result;
+	struct sp_state *state;
+	struct sp_groups *groups;
+	const struct sp_group *group; /* NULL: gone */
+	bool is_attached;
+	struct newcomer *newcomers;
+	size_t nnewcomers;
+	bool is_enrolled; /* the newcomers are in their slots */
+	struct kept_flow *kept;
+	size_t nkept;
+	struct sp_plan_slots slots; /* as they shall be */
+	struct sp_view current; /* effective */
+	struct sp_view previous; /* effective; valid if is_open */
+	struct sp_view next;
+	bool is_open; /* the learn window of the view in force */
+};
+
+void sp_reconcile_slots(const struct sp_state *state, struct sp_plan_slots *ret_slots)
+{
+	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
+		const struct sp_info *info = &state->info[s];
+
+		ret_slots->slot[s] = (struct sp_plan_slot){
+			.is_assigned = info->state != SP_SLOT_FREE,
+			.is_live = sp_slot_is_live(state, s),
+			.is_draining = info->state == SP_SLOT_DRAINING,
+			.weight = info->weight,
+		};
+	}
+}
+
+static int find_cookie(const struct sp_state *state, __u64 cookie)
+{
+	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
+		if (state->cookie[s] == cookie)
+			return s;
+	return -1;
+}
+
+/* --- looking --- */
+
+/* A member that closes while the files are walked is counted by the kernel but not seen: look again. */
+static int look(struct reconcile *r)
+{
+	int err = sp_steer_program_id(r->pins, &r->result->program_id);
+
+	for (int i = 0; !err && i < SCAN_TRIES; i++) {
+		sp_groups_free(&r->groups);
+		err = sp_members_scan(0, &r->groups);
+		if (err)
+			break;
+		sp_state_free(&r->state);
+		err = sp_state_read(r->pins, &r->state);
+		if (err)
+			break;
+		r->group = sp_group_at(r->groups, &r->state->ctl, r->result->program_id);
+		if (!r->group || r->group->nmembers >= r->group->size)
+			break;
+	}
+	if (err)
+		return err;
+	r->is_attached = r->group && r->group->prog_id == r->result->program_id;
+	r->result->size = r->group ? r->group->size : 0;
+	return 0;
+}
+
+static int refuse_foreign(const struct reconcile *r)
+{
+	const struct sp_group *g = r->group;
+	char endpoint[SP_ENDPOINT_STRLEN];
+
+	if (!g || r->is_attached || !g->prog_type)
+		return 0;
+	r->result->did_replace = true;
+	r->result->replaced_program = g->prog_id;
+	if (r->options->may_replace)
+		return 0;
+	if (g->prog_id)
+		sp_refuse(0, "%s is steered by another program: %u %s", sp_group_endpoint(g, endpoint), g->prog_id,
+			  g->prog_name);
+	else
+		sp_refuse(0, "%s is steered by a classic BPF program", sp_group_endpoint(g, endpoint));
+	sp_hint("to take it over: steadyport attach %s %s --replace", r->pins->name, endpoint);
+	return -EBUSY;
+}
+
+/* --- taking newcomers' sockets --- */
+
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int refuse_out_of_reach(const struct reconcile *r, __u32 unseen, __u32 forbidden)
+{
+	char endpoint[SP_ENDPOINT_STRLEN];
+
+	sp_group_endpoint(r->group, endpoint);
+	if (unseen)
+		sp_refuse(0, "%s: %u of %u members are held by processes that cannot be seen from here", endpoint,
+			  unseen, r->group->size);
+	if (forbidden)
+		sp_refuse(0, "%s: %u of %u members are held by processes that may not be read (need CAP_SYS_PTRACE)",
+			  endpoint, forbidden, r->group->size);
+	sp_hint("run it as root in the host's pid namespace, or say --partial: those members then get no traffic");
+	return -EPERM;
+}
+
+static int take_sockets(struct reconcile *r)
+{
+	__u32 forbidden = 0, unseen = 0;
+
+	if (!r->group)
+		return 0;
+	r->newcomers = calloc(r->group->nmembers + 1, sizeof(*r->newcomers));
+	if (!r->newcomers)
+		return sp_fail(-ENOMEM, "cannot enrol the members of %s", r->pins->name);
+	raise_fd_limit();
+
+	if (r->group->size > r->group->nmembers)
+		unseen = r->group->size - r->group->nmembers;
+	for (size_t i = 0; i < r->group->nmembers; i++) {
+		const struct sp_member *m = &r->group->members[i];
+		struct newcomer *n = &r->newcomers[r->nnewcomers];
+		int err;
+
+		/* A connected UDP socket gets its peer's packets without us and nobody else's with us. */
+		if (m->is_connected || find_cookie(r->state, m->cookie) >= 0)
+			continue;
+		err = sp_group_socket(m, &n->fd);
+		if (err == -ESTALE)
+			continue;
+		if (err == -EMFILE)
+			return sp_fail(err, "cannot take the sockets of %zu members at once", r->group->nmembers);
+		if (err) {
+			sp_note("member %llu of %s: %s", m->cookie, r->pins->name, strerror(-err));
+			forbidden++;
+			continue;
+		}
+		n->member = m;
+		r->nnewcomers++;
+	}
+	r->result->out_of_reach = unseen + forbidden;
+	if (r->result->out_of_reach && !r->options->may_be_partial)
+		return refuse_out_of_reach(r, unseen, forbidden);
+	return 0;
+}
+
+static void drop_sockets(struct reconcile *r)
+{
+	for (size_t i = 0; i < r->nnewcomers; i++)
+		sp_close_fd(&r->newcomers[i].fd);
+}
+
+/* --- slots --- */
+
+static int mark_dead(struct reconcile *r)
+{
+	struct sp_reconcile_result *result = r->result;
+
+	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
+		struct sp_info *info = &r->state->info[s];
+		int err;
+
+		if (info->state == SP_SLOT_FREE || info->state == SP_SLOT_DEAD || sp_slot_is_live(r->state, s))
+			continue;
+		info->state = SP_SLOT_DEAD;
+		info->died_at = sp_wall_ns();
+		err = sp_state_write_info(r->pins, s, info);
+		if (err)
+			return err;
+		result->died[result->ndied++] = s;
+	}
+	return 0;
+}
+
+/*
+ * The incarnation goes up before the socket is in the slot, so that no kept flow of the dead worker finds the new
+ * one. A crash in between leaves a slot that looks dead: the next pass takes it again.
+ */
+static int enrol_one(struct reconcile *r, struct newcomer *n)
+{
+	const struct sp_owner *owner = &n->member->owners[0];
+	struct sp_info *info = &r->state->info[n->slot];
+	const struct sp_info before = *info;
+	__u64 value = n->fd;
+	int err;
+
+	info->incarnation++;
+	info->state = SP_SLOT_LIVE;
+	info->weight = r->slots.slot[n->slot].weight;
+	info->pid = owner->pid;
+	info->cookie = n->member->cookie;
+	memcpy(info->comm, owner->comm, sizeof(info->comm));
+	info->enrolled_at = sp_wall_ns();
+	info->died_at = 0;
+	err = sp_state_write_info(r->pins, n->slot, info);
+	if (err)
+		return err;
+
+	err = bpf_map_update_elem(r->pins->slots, &n->slot, &value, BPF_ANY);
+	sp_close_fd(&n->fd);
+	if (!err) {
+		r->state->cookie[n->slot] = info->cookie;
+		r->result->enrolled[r->result->nenrolled++] = n->slot;
+		return 0;
+	}
+
+	if (err == -EBUSY)
+		sp_warn("%s: the socket of %s[%u] (cookie %llu) is in another BPF map already, so it cannot be enrolled",
+			r->pins->name, owner->comm, owner->pid, n->member->cookie);
+	else if (err != -EINVAL) /* closed meanwhile */
+		sp_warn("%s: cannot enrol %s[%u] (cookie %llu): %s", r->pins->name, owner->comm, owner->pid,
+			n->member->cookie, strerror(-err));
+	r->slots.slot[n->slot].is_live = false;
+	if (before.state == SP_SLOT_FREE)
+		r->slots.slot[n->slot].is_assigned = false;
+	info->state = before.state;
+	info->cookie = before.cookie;
+	info->died_at = before.died_at;
+	return sp_state_write_info(r->pins, n->slot, info);
+}
+
+static int enrol(struct reconcile *r)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && !r->is_enrolled && i < r->nnewcomers; i++)
+		err = enrol_one(r, &r->newcomers[i]);
+	r->is_enrolled = !err;
+	return err;
+}
+
+static int assign_slots(struct reconcile *r)
+{
+	__u32 numbers[SP_SLOTS_MAX];
+	char endpoint[SP_ENDPOINT_STRLEN];
+	int err;
+
+	if (!r->nnewcomers)
+		return 0;
+	err = r->nnewcomers > SP_SLOTS_MAX ? -ENOSPC : sp_plan_assign(&r->slots, r->nnewcomers, numbers);
+	if (err) {
+		sp_refuse(0, "%s has more members than the %d slots a group may have",
+			  sp_group_endpoint(r->group, endpoint), SP_SLOTS_MAX);
+		return err;
+	}
+	for (size_t i = 0; i < r->nnewcomers; i++)
+		r->newcomers[i].slot = numbers[i];
+	return 0;
+}
+
+/* --- kept flows --- */
+
+static int add_kept(void *ctx, __u64 hash, const struct sp_flow *flow)
+{
+	struct reconcile *r = ctx;
+
+	/* An entry of a worker that is gone is left to the packet that finds it, or to LRU: deleting it here could
+	 * meet the entry that has just replaced it. */
+	if (flow->slot >= SP_SLOTS_MAX || r->state->info[flow->slot].incarnation != flow->incarnation ||
+	    !r->slots.slot[flow->slot].is_live)
+		return 0;
+	/* Full whenever the count is a power of two. */
+	if ((r->nkept & (r->nkept - 1)) == 0) {
+		void *grown = reallocarray(r->kept, r->nkept ? r->nkept * 2 : 1, sizeof(*r->kept));
+
+		if (!grown)
+			return sp_fail(-ENOMEM, "cannot read the kept flows of %s", r->pins->name);
+		r->kept = grown;
+	}
+	r->kept[r->nkept++] = (struct kept_flow){ .hash = hash, .slot = flow->slot };
+	return 0;
+}
+
+static int read_kept(struct reconcile *r)
+{
+	r->nkept = 0;
+	if (r->state->ctl.protocol != SP_UDP || r->state->ctl.track == SP_TRACK_OFF)
+		return 0;
+	return sp_state_each_flow(r->pins, add_kept, r);
+}
+
+static void mark_kept(const struct reconcile *r, __u64 bits[SP_BUCKETS / 64])
+{
+	memset(bits, 0, SP_BUCKETS / 8);
+	for (size_t i = 0; i < r->nkept; i++) {
+		__u32 bucket = sp_bucket(r->kept[i].hash);
+
+		bits[bucket / 64] |= 1ULL << (bucket % 64);
+	}
+}
+
+static int take_planned(void *slots, __u32 slot)
+{
+	return ((const struct sp_plan_slots *)slots)->slot[slot].is_live ? 0 : -ENOENT;
+}
+
+/* Forgets kept flows that the view places where they are anyway. Only while nothing changes and nothing is learned. */
+static void drop_redundant(struct reconcile *r)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < r->nkept; i++) {
+		const struct kept_flow *k = &r->kept[i];
+		int choice = sp_choose(&r->next, k->hash, &r->slots, take_planned);
+
+		if (choice >= 0 && SP_CHOICE_SLOT(choice) == k->slot &&
+		    bpf_map_delete_elem(r->pins->flows, &k->hash) == 0)
+			continue;
+		r->kept[left++] = *k;
+	}
+	r->nkept = left;
+}
+
+/* --- views --- */
+
+/* What the kernel did with a flow until now: owner[i] is the slot of the i-th member in the kernel's order. */
+static void view_of_kernel(const struct reconcile *r, struct sp_view *ret_view)
+{
+	const struct sp_group *g = r->group;
+	__u32 size = g->size < SP_SLOTS_MAX ? g->size : SP_SLOTS_MAX;
+
+	memset(ret_view, 0, sizeof(*ret_view));
+	ret_view->kind = SP_VIEW_KERNEL;
+	ret_view->prev = SP_VIEW_NONE;
+	ret_view->nslots = g->size;
+	for (__u32 b = 0; b < SP_BUCKETS; b++)
+		ret_view->owner[b] = SP_SLOT_NONE;
+	for (size_t i = 0; i < g->nmembers; i++) {
+		const struct sp_member *m = &g->members[i];
+		int slot = find_cookie(r->state, m->cookie);
+
+		if (m->position >= 0 && (__u32)m->position < size && slot >= 0)
+			ret_view->owner[m->position] = slot;
+	}
+	/* reuseport_select_sock_by_hash() goes on from a connected UDP socket to the next that is not. */
+	for (size_t i = 0; i < g->nmembers; i++) {
+		const struct sp_member *m = &g->members[i];
+
+		if (!m->is_connected || m->position < 0 || (__u32)m->position >= size)
+			continue;
+		for (__u32 step = 1; step < size; step++) {
+			__u16 slot = ret_view->owner[(m->position + step) % size];
+
+			if (slot != SP_SLOT_NONE) {
+				ret_view->owner[m->position] = slot;
+				break;
+			}
+		}
+	}
+}
+
+static bool is_same_function(const struct sp_view *a, const struct sp_view *b)
+{
+	return a->kind == b->kind && a->nslots == b->nslots && !memcmp(a->usable, b->usable, sizeof(a->usable)) &&
+	       !memcmp(a->owner, b->owner, sizeof(a->owner));
+}
+
+static __u32 free_view(const struct sp_state *state, __u32 not_this)
+{
+	__u32 i = 0;
+
+	/* At most three are taken, and SP_VIEWS is four. */
+	while (i == state->ctl.current || i == sp_state_current(state)->prev || i == not_this)
+		i++;
+	return i;
+}
+
+/* Writes the views to free places and puts the first in force. previous may be NULL: nothing to learn. */
+static int publish(struct reconcile *r, struct sp_view *view, const struct sp_view *previous)
+{
+	__u32 index, prev = SP_VIEW_NONE;
+	int err;
+
+	if (previous) {
+		prev = free_view(r->state, SP_VIEW_NONE);
+		err = sp_state_write_view(r->pins, prev, previous);
+		if (err)
+			return err;
+		r->state->views[prev] = *previous;
+	}
+	index = free_view(r->state, prev);
+	view->prev = prev;
+	view->serial = sp_state_current(r->state)->serial + 1;
+	err = sp_state_write_view(r->pins, index, view);
+	if (!err)
+		err = sp_state_publish(r->pins, index);
+	if (err)
+		return err;
+	r->state->views[index] = *view;
+	r->state->ctl.current = index;
+	r->result->did_publish = true;
+	return 0;
+}
+
+static void wait_until(__u64 ns)
+{
+	const struct timespec t = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+		;
+}
+
+/*
+ * A change during a window is merged with it: unknown flows still follow the oldest view. That is only right if the
+ * window is still open when the new view is in force; one that is about to end is waited for.
+ */
+static void settle_window(struct reconcile *r)
+{
+	const struct sp_view *current = sp_state_current(r->state);
+	const struct sp_view *previous = sp_state_previous(r->state, sp_now_ns());
+
+	if (previous && sp_now_ns() + WINDOW_MARGIN_NS > current->learn_until_ns) {
+		wait_until(current->learn_until_ns);
+		previous = NULL;
+	}
+	r->is_open = previous && r->is_attached;
+	if (previous)
+		r->previous = *previous;
+	r->current = *current;
+}
+
+/*
+ * Before a newcomer is put into a dead worker's slot, the slot must be unusable in every view in force: it would
+ * pull back flows that went on to others.
+ */
+static int clear_dead(struct reconcile *r)
+{
+	sp_autofree struct sp_plan_slots *without_newcomers = calloc(1, sizeof(*without_newcomers));
+	bool is_changed;
+
+	if (!without_newcomers)
+		return sp_fail(-ENOMEM, "cannot plan for %s", r->pins->name);
+	sp_reconcile_slots(r->state, without_newcomers);
+	is_changed = sp_plan_effective(&r->current, without_newcomers);
+	if (r->is_open)
+		is_changed |= sp_plan_effective(&r->previous, without_newcomers);
+	if (!is_changed || !r->is_attached || !r->nnewcomers || r->is_enrolled)
+		return 0;
+	return publish(r, &r->current, r->is_open ? &r->previous : NULL);
+}
+
+/* The next view and the window it opens; -EAGAIN when the open window ended while we planned. */
+static int advance(struct reconcile *r)
+{
+	const struct sp_view *in_force = sp_state_current(r->state);
+	bool has_flows = r->state->ctl.protocol == SP_UDP && r->state->ctl.track != SP_TRACK_OFF;
+	sp_autofree struct sp_view *kernel = NULL;
+	const struct sp_view *previous = NULL;
+	__u64 kept[SP_BUCKETS / 64], now;
+	bool is_changed;
+	__u32 moved;
+
+	if (has_flows && r->is_attached) {
+		previous = r->is_open ? &r->previous : &r->current;
+	} else if (has_flows && r->group && !r->result->did_replace) {
+		kernel = calloc(1, sizeof(*kernel));
+		if (!kernel)
+			return sp_fail(-ENOMEM, "cannot plan for %s", r->pins->name);
+		view_of_kernel(r, kernel);
+		previous = kernel;
+	}
+
+	mark_kept(r, kept);
+	moved = sp_plan_next(&r->current, previous, r->is_open, kept, &r->slots, &r->next);
+	is_changed = previous && (kernel || !is_same_function(&r->current, &r->next));
+	if (!is_changed && !r->is_open && r->nkept && r->state->ctl.track == SP_TRACK_TRANSITION) {
+		drop_redundant(r);
+		mark_kept(r, kept);
+		sp_plan_next(&r->current, previous, r->is_open, kept, &r->slots, &r->next);
+	}
+
+	now = sp_now_ns();
+	if (is_changed)
+		r->next.learn_until_ns = now + r->state->ctl.learn_ns;
+	else
+		r->next.learn_until_ns = r->is_open ? r->current.learn_until_ns : 0;
+	if (!r->next.learn_until_ns)
+		previous = NULL;
+
+	if (!kernel && sp_plan_is_same(in_force, &r->next) && in_force->learn_until_ns == r->next.learn_until_ns)
+		return 0;
+	if (r->is_open && now + WINDOW_MARGIN_NS / 2 > r->current.learn_until_ns)
+		return -EAGAIN;
+	r->result->moved_buckets = moved;
+	return publish(r, &r->next, previous);
+}
+
+static int attach(struct reconcile *r)
+{
+	sp_autoclose int socket = -1;
+	char endpoint[SP_ENDPOINT_STRLEN];
+	int err;
+
+	if (!r->group || r->is_attached)
+		return 0;
+	err = sp_group_any_socket(r->group, &socket);
+	if (!err)
+		err = sp_group_attach(socket, r->pins->prog);
+	if (err)
+		return sp_fail(err, "cannot attach the program to %s", sp_group_endpoint(r->group, endpoint));
+	r->result->did_attach = true;
+	return sp_state_mark_attached(r->pins);
+}
+
+static int reconcile(struct reconcile *r)
+{
+	int err;
+
+	err = look(r);
+	err = err ?: refuse_foreign(r);
+	err = err ?: take_sockets(r);
+	if (err)
+		return err;
+	sp_reconcile_slots(r->state, &r->slots);
+	err = assign_slots(r);
+	if (err)
+		return err;
+
+	err = mark_dead(r);
+	if (err)
+		return err;
+	do {
+		settle_window(r);
+		err = clear_dead(r);
+		err = err ?: enrol(r);
+		err = err ?: read_kept(r);
+		err = err ?: advance(r);
+	} while (err == -EAGAIN);
+	return err ?: attach(r);
+}
+
+int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *options,
+		 struct sp_reconcile_result *ret_result)
+{
+	sp_autofree struct reconcile *r = calloc(1, sizeof(*r));
+	const struct sp_view *current;
+	__u64 now = 0;
+	int err;
+
+	if (!r)
+		return sp_fail(-ENOMEM, "cannot reconcile %s", pins->name);
+	memset(ret_result, 0, sizeof(*ret_result));
+	r->pins = pins;
+	r->options = options;
+	r->result = ret_result;
+	err = reconcile(r);
+
+	if (!err) {
+		now = sp_now_ns();
+		current = sp_state_current(r->state);
+		ret_result->is_learning = sp_state_previous(r->state, now);
+		ret_result->learn_remaining_ns = ret_result->is_learning ? current->learn_until_ns - now : 0;
+		for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
+			ret_result->live += sp_slot_is_live(r->state, s);
+	}
+	drop_sockets(r);
+	free(r->newcomers);
+	free(r->kept);
+	sp_groups_free(&r->groups);
+	sp_state_free(&r->state);
+	return err;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The one procedure behind attach, sync and whoever watches: makes a steered group's state fit its members.
+ * Level-triggered: it looks at what is, not at what happened; running it again changes nothing.
+ */
+#ifndef STEADYPORT_RECONCILE_H
+#define STEADYPORT_RECONCILE_H
+
+#include <stdbool.h>
+#include <steadyport/abi.h>
+#include "members.h"
+#include "pin.h"
+#include "plan.h"
+#include "state.h"
+
+struct sp_reconcile_options {
+	bool may_replace; /* take the group over from a program that is not ours */
+	bool may_be_partial; /* go on though some members cannot be reached; they get no traffic */
+};
+
+struct sp_reconcile_result {
+	__u32 program_id;
+	__u32 size; /* members the kernel has; 0: the group is gone */
+	__u32 live; /* of them in slots */
+	__u32 out_of_reach; /* members that no visible process holds, or that may not be taken */
+	__u32 nenrolled;
+	__u32 enrolled[SP_SLOTS_MAX]; /* slots of the newcomers, ascending */
+	__u32 ndied;
+	__u32 died[SP_SLOTS_MAX]; /* slots seen to be dead for the first time, ascending */
+	__u32 moved_buckets;
+	__u32 replaced_program; /* id of the program that was attached before; 0: none or classic */
+	bool did_attach;
+	bool did_replace; /* something else was attached: its choices are unknown, so flows may have moved */
+	bool did_publish;
+	bool is_learning;
+	__u64 learn_remaining_ns;
+};
+
+/**
+ * sp_reconcile - enrol newcomers, mark the dead, rebalance, settle what was learned, attach if need be
+ * The caller holds the lock. Returns 0 or -errno (logged): -EBUSY a foreign program is attached, -EPERM members out
+ * of reach, -ENOSPC no slot left; with these three nothing was changed.
+ */
+int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *options,
+		 struct sp_reconcile_result *ret_result);
+
+/* Slots as planning sees them. */
+void sp_reconcile_slots(const struct sp_state *state, struct sp_plan_slots *ret_slots);
+
+#endif

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* One steered group as its pins and the kernel show it now: what the reading commands answer from. */
+#include "snapshot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "group.h"
+#include "log.h"
+#include "render.h"
+#include "steer.h"
+
+int sp_snapshot_take(const char *bpffs, const char *name, const struct sp_groups *groups,
+		     struct sp_snapshot *ret_snapshot)
+{
+	sp_autosnapshot struct sp_snapshot s = SP_SNAPSHOT_NONE;
+	int err;
+
+	err = sp_pin_open(bpffs, name, &s.pins);
+	if (err)
+		return err;
+	err = sp_state_read(&s.pins, &s.state);
+	if (err)
+		return err;
+	err = sp_steer_program_id(&s.pins, &s.program_id);
+	if (err)
+		return err;
+	s.groups = groups;
+	if (groups)
+		s.group = sp_group_at(groups, &s.state->ctl, s.program_id);
+	s.now_ns = sp_now_ns();
+	s.wall_ns = sp_wall_ns();
+
+	*ret_snapshot = s;
+	s = (struct sp_snapshot)SP_SNAPSHOT_NONE;
+	return 0;
+}
+
+void sp_snapshot_free(struct sp_snapshot *snapshot)
+{
+	sp_state_free(&snapshot->state);
+	sp_pins_close(&snapshot->pins);
+}
+
+bool sp_snapshot_is_attached(const struct sp_snapshot *snapshot)
+{
+	return snapshot->group && snapshot->group->prog_id == snapshot->program_id;
+}
+
+bool sp_snapshot_is_foreign(const struct sp_snapshot *snapshot)
+{
+	return snapshot->group && snapshot->group->prog_type && !sp_snapshot_is_attached(snapshot);
+}
+
+__u64 sp_snapshot_learn_remaining_ns(const struct sp_snapshot *snapshot)
+{
+	if (!sp_state_previous(snapshot->state, snapshot->now_ns))
+		return 0;
+	return sp_state_current(snapshot->state)->learn_until_ns - snapshot->now_ns;
+}
+
+enum sp_slot_state sp_snapshot_slot_state(const struct sp_snapshot *snapshot, __u32 slot)
+{
+	enum sp_slot_state state = snapshot->state->info[slot].state;
+
+	if ((state == SP_SLOT_LIVE || state == SP_SLOT_DRAINING) && !sp_slot_is_live(snapshot->state, slot))
+		return SP_SLOT_DEAD;
+	return state;
+}
+
+const char *sp_snapshot_state_name(enum sp_slot_state state)
+{
+	switch (state) {
+	case SP_SLOT_LIVE:
+		return "live";
+	case SP_SLOT_DRAINING:
+		return "draining";
+	case SP_SLOT_DEAD:
+		return "dead";
+	case SP_SLOT_FREE:
+		break;
+	}
+	return "free";
+}
+
+__u32 sp_snapshot_count(const struct sp_snapshot *snapshot, enum sp_slot_state state)
+{
+	__u32 count = 0;
+
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
+		count += sp_snapshot_slot_state(snapshot, slot) == state;
+	return count;
+}
+
+const struct sp_member *sp_snapshot_member(const struct sp_snapshot *snapshot, __u32 slot)
+{
+	__u64 cookie = snapshot->state->info[slot].cookie;
+
+	for (size_t i = 0; snapshot->groups && i < snapshot->groups->ngroups; i++) {
+		const struct sp_group *group = &snapshot->groups->groups[i];
+
+		for (size_t m = 0; m < group->nmembers; m++) {
+			if (group->members[m].cookie == cookie)
+				return &group->members[m];
+		}
+	}
+	return NULL;
+}
+
+static bool is_enrolled(const struct sp_state *state, __u64 cookie)
+{
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++) {
+		if (state->cookie[slot] == cookie)
+			return true;
+	}
+	return false;
+}
+
+__u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot)
+{
+	__u32 count = 0;
+
+	for (size_t m = 0; snapshot->group && m < snapshot->group->nmembers; m++)
+		count += !is_enrolled(snapshot->state, snapshot->group->members[m].cookie);
+	return count;
+}
+
+const char *sp_snapshot_member_owner(const struct sp_member *member, char buf[SP_OWNER_STRLEN])
+{
+	size_t nprocesses = 0;
+
+	if (!member->nowners) {
+		strcpy(buf, "nobody visible");
+		return buf;
+	}
+	/* Sorted by pid: a process that holds it twice stands in a row. */
+	for (size_t i = 0; i < member->nowners; i++)
+		nprocesses += i == 0 || member->owners[i].pid != member->owners[i - 1].pid;
+	if (nprocesses == 1)
+		snprintf(buf, SP_OWNER_STRLEN, "%.*s[%u]", SP_COMM_LEN, member->owners[0].comm,
+			 member->owners[0].pid);
+	else
+		snprintf(buf, SP_OWNER_STRLEN, "%.*s[%u] +%zu", SP_COMM_LEN, member->owners[0].comm,
+			 member->owners[0].pid, nprocesses - 1);
+	return buf;
+}
+
+const char *sp_snapshot_owner(const struct sp_snapshot *snapshot, __u32 slot, char buf[SP_OWNER_STRLEN])
+{
+	const struct sp_info *info = &snapshot->state->info[slot];
+	const struct sp_member *member;
+	char age[SP_RENDER_STRLEN];
+
+	if (sp_snapshot_slot_state(snapshot, slot) == SP_SLOT_DEAD) {
+		if (info->died_at && info->died_at <= snapshot->wall_ns)
+			snprintf(buf, SP_OWNER_STRLEN, "(%.*s, %s)", SP_COMM_LEN, info->comm,
+				 sp_render_duration(snapshot->wall_ns - info->died_at, age));
+		else
+			snprintf(buf, SP_OWNER_STRLEN, "(%.*s)", SP_COMM_LEN, info->comm);
+		return buf;
+	}
+	member = sp_snapshot_member(snapshot, slot);
+	if (member)
+		return sp_snapshot_member_owner(member, buf);
+	snprintf(buf, SP_OWNER_STRLEN, "%.*s[%u]", SP_COMM_LEN, info->comm, info->pid);
+	return buf;
+}
+
+const char *sp_snapshot_endpoint(const struct sp_snapshot *snapshot, char separator,
+				 char buf[SP_ENDPOINT_STRLEN])
+{
+	const struct sp_ctl *ctl = &snapshot->state->ctl;
+	char text[SP_ENDPOINT_STRLEN];
+	struct sp_address address;
+
+	sp_state_address(snapshot->state, &address);
+	sp_address_format(&address, ctl->ifindex, ctl->port, text);
+	snprintf(buf, SP_ENDPOINT_STRLEN, "%s%c%.80s", sp_protocol_name(ctl->protocol), separator, text);
+	return buf;
+}
+
+static json_t *json_comm(const char comm[SP_COMM_LEN])
+{
+	char text[SP_COMM_LEN + 1];
+
+	snprintf(text, sizeof(text), "%.*s", SP_COMM_LEN, comm);
+	return sp_render_json_text(text);
+}
+
+json_t *sp_snapshot_member_json(const struct sp_member *member)
+{
+	json_t *owners = json_array();
+
+	for (size_t i = 0; owners && i < member->nowners; i++) {
+		const struct sp_owner *owner = &member->owners[i];
+
+		if (json_array_append_new(owners,
+					  json_pack("{s:I, s:o, s:I}", "pid", (json_int_t)owner->pid, "comm",
+						    json_comm(owner->comm), "fd", (json_int_t)owner->fd))) {
+			json_decref(owners);
+			return NULL;
+		}
+	}
+	return owners;
+}
+
+json_t *sp_snapshot_json_owners(const struct sp_snapshot *snapshot, __u32 slot)
+{
+	const struct sp_member *member = sp_snapshot_member(snapshot, slot);
+	const struct sp_info *info = &snapshot->state->info[slot];
+
+	if (member)
+		return sp_snapshot_member_json(member);
+	return json_pack("[{s:I, s:o, s:n}]", "pid", (json_int_t)info->pid, "comm", json_comm(info->comm),
+			 "fd");
+}

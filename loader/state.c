@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A steered group's state: its pinned maps, read and written. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "cleanup.h"
+#include "kernel.h"
+#include "log.h"
+#include "state.h"
+
+#define FLOWS_PER_BATCH 4096
+
+static int read_elements(int map, void *values, size_t size, __u32 count, const char *what)
+{
+	for (__u32 i = 0; i < count; i++) {
+		int err = bpf_map_lookup_elem(map, &i, (char *)values + i * size);
+
+		if (err)
+			return sp_fail(err, "cannot read %s", what);
+	}
+	return 0;
+}
+
+static int read_cookies(const struct sp_pins *pins, struct sp_state *state)
+{
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++) {
+		int err;
+
+		/* User space fills a slot after it has marked it. */
+		if (state->info[slot].state == SP_SLOT_FREE)
+			continue;
+		err = bpf_map_lookup_elem(pins->slots, &slot, &state->cookie[slot]);
+		if (err == -ENOENT)
+			state->cookie[slot] = 0;
+		else if (err)
+			return sp_fail(err, "cannot read " SP_PIN_SLOTS " of %s", pins->name);
+	}
+	return 0;
+}
+
+int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state)
+{
+	sp_autostate struct sp_state *state = calloc(1, sizeof(*state));
+	int err;
+
+	if (!state)
+		return sp_fail(-ENOMEM, "cannot read the state of %s", pins->name);
+	state->views = calloc(SP_VIEWS, sizeof(*state->views));
+	state->info = calloc(SP_SLOTS_MAX, sizeof(*state->info));
+	state->cookie = calloc(SP_SLOTS_MAX, sizeof(*state->cookie));
+	if (!state->views || !state->info || !state->cookie)
+		return sp_fail(-ENOMEM, "cannot read the state of %s", pins->name);
+
+	err = read_elements(pins->ctl, &state->ctl, sizeof(state->ctl), 1, SP_PIN_CTL);
+	if (!err)
+		err = read_elements(pins->views, state->views, sizeof(*state->views), SP_VIEWS, SP_PIN_VIEWS);
+	if (!err)
+		err = read_elements(pins->info, state->info, sizeof(*state->info), SP_SLOTS_MAX, SP_PIN_INFO);
+	if (!err)
+		err = read_cookies(pins, state);
+	if (err)
+		return err;
+	if (state->ctl.current >= SP_VIEWS) {
+		sp_refuse(0, "the state of %s is damaged: it names view %u of %d", pins->name, state->ctl.current,
+			  SP_VIEWS);
+		sp_hint("start anew: steadyport detach %s, then attach", pins->name);
+		return -EPROTO;
+	}
+	*ret_state = sp_take_ptr(state);
+	return 0;
+}
+
+void sp_state_free(struct sp_state **state)
+{
+	if (!*state)
+		return;
+	free((*state)->views);
+	free((*state)->info);
+	free((*state)->cookie);
+	free(*state);
+	*state = NULL;
+}
+
+const struct sp_view *sp_state_previous(const struct sp_state *state, __u64 now_ns)
+{
+	const struct sp_view *current = sp_state_current(state);
+
+	return now_ns < current->learn_until_ns && current->prev < SP_VIEWS ? &state->views[current->prev] : NULL;
+}
+
+void sp_state_address(const struct sp_state *state, struct sp_address *ret_address)
+{
+	ret_address->family = state->ctl.family;
+	memcpy(ret_address->bytes, state->ctl.addr, sizeof(ret_address->bytes));
+}
+
+static __u64 now_of(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return t.tv_sec * 1000000000ULL + t.tv_nsec;
+}
+
+__u64 sp_now_ns(void)
+{
+	return now_of(CLOCK_MONOTONIC);
+}
+
+__u64 sp_wall_ns(void)
+{
+	return now_of(CLOCK_REALTIME);
+}
+
+int sp_state_write_view(const struct sp_pins *pins, __u32 index, const struct sp_view *view)
+{
+	int err = bpf_map_update_elem(pins->views, &index, view, BPF_ANY);
+
+	return err ? sp_fail(err, "cannot write view %u of %s", index, pins->name) : 0;
+}
+
+int sp_state_write_info(const struct sp_pins *pins, __u32 slot, const struct sp_info *info)
+{
+	int err = bpf_map_update_elem(pins->info, &slot, info, BPF_ANY);
+
+	return err ? sp_fail(err, "cannot write slot %u of %s", slot, pins->name) : 0;
+}
+
+/* Through a mapping a single word is stored; an update of the element would rewrite all of it. */
+static int map_ctl(const struct sp_pins *pins, struct sp_ctl **ret_ctl)
+{
+	struct sp_ctl *ctl = mmap(NULL, sizeof(*ctl), PROT_READ | PROT_WRITE, MAP_SHARED, pins->ctl, 0);
+
+	if (ctl == MAP_FAILED)
+		return sp_fail(-errno, "cannot map " SP_PIN_CTL " of %s", pins->name);
+	*ret_ctl = ctl;
+	return 0;
+}
+
+int sp_state_publish(const struct sp_pins *pins, __u32 index)
+{
+	struct sp_ctl *ctl;
+	int err = map_ctl(pins, &ctl);
+
+	if (err)
+		return err;
+	__atomic_store_n(&ctl->current, index, __ATOMIC_RELEASE);
+	munmap(ctl, sizeof(*ctl));
+	return sp_kernel_wait_readers();
+}
+
+int sp_state_mark_attached(const struct sp_pins *pins)
+{
+	struct sp_ctl *ctl;
+	int err = map_ctl(pins, &ctl);
+
+	if (err)
+		return err;
+	__atomic_store_n(&ctl->attached_at, sp_wall_ns(), __ATOMIC_RELAXED);
+	munmap(ctl, sizeof(*ctl));
+	return 0;
+}
+
+int sp_state_each_flow(const struct sp_pins *pins, int (*each)(void *ctx, __u64 hash, const struct sp_flow *flow),
+		       void *ctx)
+{
+	sp_autofree struct sp_flow *flows = calloc(FLOWS_PER_BATCH, sizeof(*flows));
+	sp_autofree __u64 *hashes = calloc(FLOWS_PER_BATCH, sizeof(*hashes));
+	__u32 batch, count, room = FLOWS_PER_BATCH;
+	bool first = true;
+	int err = 0, stop;
+
+	if (!flows || !hashes)
+		return sp_fail(-ENOMEM, "cannot read the kept flows of %s", pins->name);
+	while (err != -ENOENT) {
+		count = room;
+		err = bpf_map_lookup_batch(pins->flows, first ? NULL : &batch, &batch, hashes, flows, &count, NULL);
+		if (err == -ENOSPC && room < (1U << 24)) {
+			/* One hash chain is longer than the buffer: it comes whole or not at all. */
+			room *= 2;
+			free(flows);
+			free(hashes);
+			flows = calloc(room, sizeof(*flows));
+			hashes = calloc(room, sizeof(*hashes));
+			if (!flows || !hashes)
+				return sp_fail(-ENOMEM, "cannot read the kept flows of %s", pins->name);
+			err = 0;
+			continue;
+		}
+		if (err && err != -ENOENT)
+			return sp_fail(err, "cannot read the kept flows of %s", pins->name);
+		for (__u32 i = 0; i < count; i++) {
+			stop = each(ctx, hashes[i], &flows[i]);
+			if (stop)
+				return stop;
+		}
+		first = false;
+	}
+	return 0;
+}
+
+static int count_flow(void *ctx, __u64 hash, const struct sp_flow *flow)
+{
+	(void)hash;
+	(void)flow;
+	++*(__u64 *)ctx;
+	return 0;
+}
+
+int sp_state_count_flows(const struct sp_pins *pins, __u64 *ret_count)
+{
+	__u64 count = 0;
+	int err = sp_state_each_flow(pins, count_flow, &count);
+
+	if (!err)
+		*ret_count = count;
+	return err;
+}
+
+static void add_counters(struct sp_counters *sum, const struct sp_counters *one)
+{
+#define SP_COUNTER(name, kind, text) sum->name += one->name;
+#include <steadyport/counters.def>
+#undef SP_COUNTER
+}
+
+int sp_state_counters(const struct sp_pins *pins, struct sp_counters **ret_rows, __u32 *ret_count)
+{
+	int ncpus = libbpf_num_possible_cpus();
+	sp_autofree struct sp_counters *per_cpu = NULL;
+	sp_autofree struct sp_counters *rows = NULL;
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+	int err;
+
+	if (ncpus < 0)
+		return sp_fail(ncpus, "cannot count CPUs");
+	err = bpf_obj_get_info_by_fd(pins->counters, &info, &len);
+	if (err)
+		return sp_fail(err, "cannot read " SP_PIN_COUNTERS " of %s", pins->name);
+	per_cpu = calloc(ncpus, sizeof(*per_cpu));
+	rows = calloc(info.max_entries, sizeof(*rows));
+	if (!per_cpu || !rows)
+		return sp_fail(-ENOMEM, "cannot read " SP_PIN_COUNTERS " of %s", pins->name);
+
+	for (__u32 row = 0; row < info.max_entries; row++) {
+		err = bpf_map_lookup_elem(pins->counters, &row, per_cpu);
+		if (err)
+			return sp_fail(err, "cannot read " SP_PIN_COUNTERS " of %s", pins->name);
+		for (int cpu = 0; cpu < ncpus; cpu++)
+			add_counters(&rows[row], &per_cpu[cpu]);
+	}
+	*ret_rows = sp_take_ptr(rows);
+	*ret_count = info.max_entries;
+	return 0;
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Loads the steering program. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "cleanup.h"
+#include "log.h"
+#include "state.h"
+#include "steer.h"
+#include "steer.skel.h"
+
+#define COUNTER_SLOTS_MIN 64
+
+/* Room to grow: twice what is there now, a power of two. Slots beyond it are counted in the group's row. */
+static __u32 counter_slots_for(__u32 nslots)
+{
+	__u32 n = COUNTER_SLOTS_MIN;
+
+	while (n < nslots * 2 && n < SP_SLOTS_MAX)
+		n *= 2;
+	return n;
+}
+
+static void destroy_skeleton(struct steer **skel)
+{
+	steer__destroy(*skel);
+}
+
+static int duplicate(int fd, int *ret_fd)
+{
+	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
+static int take_fds(const struct steer *skel, struct sp_pins *pins)
+{
+	int err = 0;
+
+	err = err ?: duplicate(bpf_program__fd(skel->progs.sp_steer), &pins->prog);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_slots), &pins->slots);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_views), &pins->views);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_ctl), &pins->ctl);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_info), &pins->info);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_flows), &pins->flows);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_counters), &pins->counters);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_events), &pins->events);
+	return err;
+}
+
+/* An owner entry of 0 would name slot 0: say "none" in all of them. */
+static int write_empty_view(const struct sp_pins *pins)
+{
+	sp_autofree struct sp_view *view = calloc(1, sizeof(*view));
+
+	if (!view)
+		return -ENOMEM;
+	view->kind = SP_VIEW_TABLE;
+	view->prev = SP_VIEW_NONE;
+	for (__u32 b = 0; b < SP_BUCKETS; b++)
+		view->owner[b] = SP_SLOT_NONE;
+	return sp_state_write_view(pins, 0, view);
+}
+
+int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows, struct sp_pins *ret_pins)
+{
+	__attribute__((cleanup(destroy_skeleton))) struct steer *skel = steer__open();
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	struct sp_ctl filled = *ctl;
+	__u32 zero = 0;
+	int err;
+
+	if (!skel)
+		return sp_fail(-errno, "cannot open the steering program");
+	filled.abi = SP_ABI_VERSION;
+	filled.current = 0;
+	filled.counter_slots = counter_slots_for(nslots);
+
+	skel->rodata->sp_protocol = ctl->protocol;
+	skel->rodata->sp_hash = ctl->hash;
+	skel->rodata->sp_track = ctl->track;
+	skel->rodata->sp_counter_slots = filled.counter_slots;
+	err = bpf_map__set_max_entries(skel->maps.sp_counters, filled.counter_slots + 1);
+	if (!err && ctl->protocol == SP_UDP)
+		err = bpf_map__set_max_entries(skel->maps.sp_flows, nflows);
+	if (err)
+		return sp_fail(err, "cannot size the maps of %s", name);
+
+	err = steer__load(skel);
+	if (err)
+		return sp_fail(err, "cannot load the steering program");
+	err = take_fds(skel, &pins);
+	if (err)
+		return sp_fail(err, "cannot keep the maps of %s open", name);
+	snprintf(pins.name, sizeof(pins.name), "%s", name);
+
+	err = write_empty_view(&pins);
+	if (err)
+		return err;
+	err = bpf_map_update_elem(pins.ctl, &zero, &filled, BPF_ANY);
+	if (err)
+		return sp_fail(err, "cannot write " SP_PIN_CTL " of %s", name);
+
+	*ret_pins = pins;
+	pins = (struct sp_pins)SP_PINS_NONE;
+	return 0;
+}
+
+int sp_steer_program_id(const struct sp_pins *pins, __u32 *ret_id)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 len = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(pins->prog, &info, &len);
+
+	if (err)
+		return sp_fail(err, "cannot read the program of %s", pins->name);
+	*ret_id = info.id;
+	return 0;
+}

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Installs what is missing of the packages that steadyport needs, on Debian or Ubuntu, as root.
+#
+#	scripts/install-deps.sh build          compile and run it
+#	scripts/install-deps.sh build test     and test it
+#
+# A machine that has everything is left alone: no package index is fetched.
+set -euo pipefail
+
+usage() {
+	sed -n 's/^#	\(scripts.*\)/\1/p' "$0" >&2
+	exit 2
+}
+
+has() {
+	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+}
+
+# Debian has bpftool as a package. Ubuntu packs it with the tools of a kernel version; any version will do.
+has_bpftool() {
+	local tool
+
+	for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*/bpftool; do
+		! "$tool" version >/dev/null 2>&1 || return 0
+	done
+	return 1
+}
+
+build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev pkg-config)
+test=(libcmocka-dev iproute2 clang-format shellcheck qemu-system-x86 busybox-static cpio)
+
+(($# > 0)) || usage
+packages=() bpftool=
+for group; do
+	case $group in
+	build)
+		packages+=("${build[@]}")
+		bpftool=yes
+		;;
+	test) packages+=("${test[@]}") ;;
+	*) usage ;;
+	esac
+done
+
+command -v dpkg-query >/dev/null || {
+	echo "scripts/install-deps.sh: no dpkg here: this script knows Debian and Ubuntu only; install ${packages[*]} bpftool" >&2
+	exit 1
+}
+
+missing=()
+for package in "${packages[@]}"; do
+	has "$package" || missing+=("$package")
+done
+[[ -z $bpftool ]] || ! has_bpftool || bpftool=
+[[ ${#missing[@]} -gt 0 || $bpftool ]] || exit 0
+
+((EUID == 0)) || {
+	echo "scripts/install-deps.sh: missing: ${missing[*]} ${bpftool:+bpftool}: run as root to install" >&2
+	exit 1
+}
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+if [[ $bpftool ]]; then
+	# Ubuntu's name for it is virtual or missing, so the index has no version to install.
+	if apt-cache policy bpftool 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+		missing+=(bpftool)
+	else
+		missing+=(linux-tools-common linux-tools-generic)
+	fi
+fi
+echo "installing ${missing[*]}"
+apt-get install -y -qq --no-install-recommends "${missing[@]}"
+[[ -z $bpftool ]] || has_bpftool || {
+	echo "scripts/install-deps.sh: bpftool was installed but does not run" >&2
+	exit 1
+}

@@ -1,0 +1,242 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Boots other kernels in qemu and runs the prog tests and the demo there: does the program load, does it steer?
+#
+#	scripts/kernels.sh [VERSION...]     default: 6.1 6.12
+#
+# VERSION is a series (6.1: the newest Debian cloud kernel of it) or a whole one (6.1.0-49-amd64). The package is
+# downloaded and unpacked into build/kernels, not installed.
+#
+#	BUILD=build           where the built programs are
+#	KERNEL_DIR=DIR        use the kernels in DIR/*/boot/vmlinuz-*, all that fit VERSION, and download nothing
+#	KERNEL_TIMEOUT=300    seconds for one kernel, from its boot on
+#	TEST_TIMEOUT=120      seconds for one program
+#	CI=true, V=1, TEST_TOTALS=FILE      as for tests/run.sh
+#
+# It emulates (TCG): /dev/kvm is there on some machines whose guests do not survive it.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+readonly BUILD=${BUILD:-build}
+readonly KERNEL_TIMEOUT=${KERNEL_TIMEOUT:-300}
+readonly TEST_TIMEOUT=${TEST_TIMEOUT:-120}
+
+passed=0 failed=0 skipped=0
+table=
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+row() {
+	table+=$(printf '%-30s %-5s %5s  %s' "$@")$'\n'
+}
+
+# What cannot be tried: loud here, and in CI a failure.
+cannot() {
+	if [[ ${CI-} == true ]]; then
+		row "$1" FAIL 0 "CI=true, but $2"
+		((failed += 1))
+	else
+		row "$1" SKIP 0 "$2"
+		((skipped += 1))
+	fi
+}
+
+# Name of the package for a version, empty if the index has none.
+package_of() {
+	local escaped=${1//./\\.}
+
+	escaped=${escaped//+/\\+}
+	{
+		apt-cache search --names-only "^linux-image-$escaped\$"
+		apt-cache search --names-only "^linux-image-$escaped\\..*-cloud-amd64\$"
+	} | awk '{ print $1 }' | sort -V | tail -n 1
+}
+
+# Prints the path of the unpacked kernel, downloading it at first.
+fetch() {
+	local package dir
+
+	package=$(package_of "$1")
+	if [[ -z $package ]] && ((EUID == 0)); then
+		apt-get update -qq >&2 || true
+		package=$(package_of "$1")
+	fi
+	[[ $package ]] || return 0
+	dir=$BUILD/kernels/$package
+	if ! compgen -G "$dir/boot/vmlinuz-*" >/dev/null; then
+		echo "downloading $package" >&2
+		rm -rf "$dir" "$dir.new"
+		mkdir -p "$dir.new"
+		(cd "$dir.new" && apt-get download -qq "$package") >&2 || return 0
+		dpkg -x "$dir.new/"*.deb "$dir.new"
+		rm -f "$dir.new/"*.deb
+		mv "$dir.new" "$dir"
+	fi
+	compgen -G "$dir/boot/vmlinuz-*"
+}
+
+# Kernels under KERNEL_DIR that fit a version.
+find_local() {
+	local image
+
+	for image in "$KERNEL_DIR"/*/boot/vmlinuz-* "$KERNEL_DIR"/boot/vmlinuz-*; do
+		[[ ! -e $image ]] || case ${image##*/vmlinuz-} in "$1" | "$1".*) echo "$image" ;; esac
+	done
+}
+
+# Copies a program and the shared libraries that it loads, without their debug information.
+add_program() {
+	local library
+
+	cp -L "$1" "$scratch/root$2"
+	strip -g "$scratch/root$2"
+	ldd "$1" | grep -o '/[^ ]*' | while read -r library; do
+		[[ -e $scratch/root$library ]] || {
+			mkdir -p "$scratch/root${library%/*}"
+			cp -L "$library" "$scratch/root$library"
+		}
+	done
+}
+
+make_initramfs() {
+	local program
+
+	mkdir -p "$scratch/root"/{bin,dev,etc,proc,run,sys,tmp,tests}
+	cp "$(command -v busybox)" "$scratch/root/bin/busybox"
+	echo 'root:x:0:0:root:/:/bin/sh' >"$scratch/root/etc/passwd"
+	add_program "$BUILD/steadyport" /bin/steadyport
+	for program in "$BUILD"/tests/prog/*_test; do
+		[[ ! -x $program ]] || add_program "$program" "/tests/${program##*/}"
+	done
+	cat >"$scratch/root/init" <<-INIT
+		#!/bin/busybox sh
+		/bin/busybox --install -s /bin
+		mount -t proc proc /proc
+		mount -t sysfs sysfs /sys
+		mount -t devtmpfs dev /dev
+		mount -t tmpfs tmpfs /tmp
+		mount -t bpf bpf /sys/fs/bpf
+		mount -t cgroup2 cgroup2 /sys/fs/cgroup
+		mount --make-rprivate /
+		dmesg -n 1
+		ip link set lo up
+		export STEADYPORT=/bin/steadyport HOME=/
+		run() {
+			name=\$1
+			shift
+			echo "=begin= \$name"
+			unshare -n -m sh -c 'mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "\$@"' - \\
+				timeout -s KILL $TEST_TIMEOUT "\$@" </dev/null 2>&1
+			echo "=end= \$name \$?"
+		}
+		run version steadyport --version
+		for t in /tests/*; do
+			[ ! -x "\$t" ] || run "prog/\${t##*/}" "\$t"
+		done
+		run demo steadyport demo
+		echo "=done="
+		poweroff -f
+	INIT
+	chmod +x "$scratch/root/init"
+	(cd "$scratch/root" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$scratch/initramfs"
+}
+
+# Reads the console: one line "NAME STATUS PASSED FAILED SKIPPED" for each program, and "done" if all had their turn.
+digest() {
+	awk '
+		/=begin= / { sub(/.*=begin= /, ""); ok = bad = skip = 0; next }
+		/^\[ *PASSED *\] [0-9]+ test/ { ok += cases() }
+		/^\[ *FAILED *\] [0-9]+ test/ { bad += cases() }
+		/^\[ *SKIPPED *\] [0-9]+ test/ { skip += cases() }
+		/=end= / { sub(/.*=end= /, ""); print $0, ok, bad, skip }
+		/=done=/ { print "done" }
+		function cases(   n) { n = $0; sub(/^[^]]*\] /, "", n); return n + 0 }
+	' "$1"
+}
+
+boot() {
+	local image=$1 console=$scratch/console bad_before=$failed cases_before=$((passed + failed))
+	local version=${1##*/vmlinuz-} status=0 is_done=no name code ok bad skip why='' result=ok
+
+	echo "booting $version"
+	timeout -k 5 "$KERNEL_TIMEOUT" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 1024 -smp 2 -nographic \
+		-no-reboot -nic none -kernel "$image" -initrd "$scratch/initramfs" \
+		-append "console=ttyS0 quiet panic=-1" </dev/null >"$console.raw" 2>&1 || status=$?
+	# Carriage returns, and the firmware's escape sequences before the first line.
+	tr -d '\r' <"$console.raw" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/\x1bc//g' >"$console"
+	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$console"
+
+	while read -r name code ok bad skip; do
+		if [[ $name == 'done' ]]; then
+			is_done=yes
+			continue
+		fi
+		# The programs without cases count as one.
+		[[ $name == prog/* ]] || { ((code == 0)) && ok=1 || bad=1; }
+		if ((code == 77)); then
+			ok=0 bad=0 skip=1
+		elif ((code != 0 && bad == 0)) || ((ok + bad + skip == 0)); then
+			bad=1
+		fi
+		if [[ ${CI-} == true ]]; then
+			((bad += skip, skip = 0)) || true
+		fi
+		((bad == 0)) || why+="${why:+, }$name: $bad failed (exit status $code)"
+		((passed += ok, failed += bad, skipped += skip)) || true
+	done < <(digest "$console")
+
+	if [[ $is_done == no ]]; then
+		((failed += 1))
+		if ((status == 124 || status == 137)); then
+			why+="${why:+, }still running after $KERNEL_TIMEOUT s"
+		else
+			why+="${why:+, }the machine ended early (qemu's exit status $status)"
+		fi
+	fi
+	((failed == bad_before)) || result=FAIL
+	if [[ $result == FAIL && ${V-} != 1 ]]; then
+		sed 's/^/    | /' "$console"
+	fi
+	row "$version" "$result" $((passed + failed - cases_before)) "${why:-$(grep -m 1 '^steadyport ' "$console" || true)}"
+}
+
+(($# > 0)) || set -- 6.1 6.12
+
+for tool in qemu-system-x86_64 busybox ldd strip; do
+	command -v "$tool" >/dev/null || {
+		echo "scripts/kernels.sh: $tool is missing: scripts/install-deps.sh build test" >&2
+		exit 1
+	}
+done
+[[ -x $BUILD/steadyport ]] || {
+	echo "scripts/kernels.sh: $BUILD/steadyport is missing: make all tests" >&2
+	exit 1
+}
+
+if [[ $(uname -m) == x86_64 ]]; then
+	make_initramfs
+	for version; do
+		if [[ ${KERNEL_DIR-} ]]; then
+			mapfile -t images < <(find_local "$version")
+		else
+			mapfile -t images < <(fetch "$version")
+		fi
+		((${#images[@]} > 0)) || cannot "$version" "no such kernel in ${KERNEL_DIR:-the package index, or no way to fetch it}"
+		for image in "${images[@]}"; do
+			boot "$image"
+		done
+	done
+else
+	cannot "$*" "this machine is no x86-64 and cannot run the test programs of another"
+fi
+
+printf '\n%-30s %-5s %5s\n%s' KERNEL '' CASES "$table"
+if [[ ${TEST_TOTALS-} ]]; then
+	echo "$passed $failed $skipped" >>"$TEST_TOTALS"
+else
+	summary="$passed passed, $failed failed"
+	((skipped == 0)) || summary+=", $skipped skipped"
+	echo "$summary"
+fi
+((failed == 0))

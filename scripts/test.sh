@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# From a fresh Debian or Ubuntu machine to every test, as root: installs what is missing, builds, checks, tests.
+#
+#	scripts/test.sh                     everything
+#	scripts/test.sh PART...             build lint unit prog e2e asan selftest kernels
+#
+#	CI=true     a skip is a failure
+#	V=1         show commands and output as they come
+#
+# The last line is "N passed, N failed" or "N passed, N failed, N skipped": the cases of all test programs, and one
+# failure for each other step that fails. The exit status says the same.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+readonly PARTS=(build lint unit prog e2e asan selftest kernels)
+
+usage() {
+	sed -n 's/^#	\(scripts.*\)/\1/p' "$0" >&2
+	exit 2
+}
+
+(($# > 0)) || set -- "${PARTS[@]}"
+for part; do
+	[[ " ${PARTS[*]} " == *" $part "* ]] || usage
+done
+
+TEST_TOTALS=$(mktemp)
+export TEST_TOTALS
+trap 'rm -f "$TEST_TOTALS"' EXIT
+build=(make --no-print-directory -j"$(nproc)" "V=${V-}")
+
+failures() {
+	awk '{ n += $2 } END { print n + 0 }' "$TEST_TOTALS"
+}
+
+# Runs one step. If it fails and has not counted its failures itself, it counts as one.
+step() {
+	local title=$1 before
+	shift
+
+	printf '\n== %s\n' "$title"
+	before=$(failures)
+	"$@" && return 0
+	(($(failures) > before)) || echo "0 1 0" >>"$TEST_TOTALS"
+	echo "FAIL $title"
+	return 1
+}
+
+# What cannot be checked here: loud, and in CI a failure.
+cannot() {
+	echo "SKIP $1"
+	if [[ ${CI-} == true ]]; then
+		return 1
+	fi
+	echo "0 0 1" >>"$TEST_TOTALS"
+}
+
+check_format() {
+	local tool
+
+	# Another version of clang-format would ask for other line breaks.
+	for tool in clang-format-14 clang-format; do
+		if "$tool" --version 2>/dev/null | grep -q 'version 14\.'; then
+			"${build[@]}" format-check CLANG_FORMAT="$tool"
+			return
+		fi
+	done
+	cannot "clang-format 14 is not installed"
+}
+
+check_scripts() {
+	local scripts
+
+	mapfile -t scripts < <(find .ci scripts tests -type f \( -name '*.sh' -o -path .ci/run \) | sort)
+	shellcheck "${scripts[@]}"
+}
+
+part_build() {
+	step "build with gcc" "${build[@]}" CC=gcc all tests || return 0
+	step "build with clang" "${build[@]}" CC=clang BUILD=build/clang all tests || return 0
+}
+
+part_lint() {
+	step "format" check_format || true
+	step "shellcheck" check_scripts || true
+	step "vmlinux.h against this kernel" "${build[@]}" vmlinux-check || true
+}
+
+part_unit() {
+	step "unit tests" "${build[@]}" check-unit || true
+}
+
+part_prog() {
+	step "prog tests" "${build[@]}" check-prog || true
+}
+
+part_e2e() {
+	step "end-to-end tests" "${build[@]}" check-e2e || true
+}
+
+part_asan() {
+	local asan=("${build[@]}" BUILD=build/asan SANITIZE=address,undefined)
+
+	# cmocka's own handler for SIGSEGV would hide where it happened.
+	export ASAN_OPTIONS=handle_segv=2:handle_sigbus=2:handle_sigfpe=2 UBSAN_OPTIONS=print_stacktrace=1
+	step "unit tests with address and undefined behaviour sanitizers" "${asan[@]}" check-unit || true
+	step "prog tests with address and undefined behaviour sanitizers" "${asan[@]}" check-prog || true
+	unset ASAN_OPTIONS UBSAN_OPTIONS
+}
+
+part_selftest() {
+	step "the test runner goes red" "${build[@]}" selftest || true
+}
+
+part_kernels() {
+	step "build for other kernels" "${build[@]}" all tests-prog || return 0
+	step "other kernels" scripts/kernels.sh || true
+}
+
+step "dependencies" scripts/install-deps.sh build test || true
+for part; do
+	"part_$part"
+done
+
+awk '
+	{ passed += $1; failed += $2; skipped += $3 }
+	END {
+		printf "\n%d passed, %d failed", passed, failed
+		if (skipped) printf ", %d skipped", skipped
+		print ""
+		exit failed > 0
+	}
+' "$TEST_TOTALS"

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* For the runner's self-test: one case is skipped, one passes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+static void runner__skip__skips(void **state)
+{
+	(void)state;
+	skip();
+}
+
+static void runner__true__passes(void **state)
+{
+	(void)state;
+	assert_true(1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(runner__skip__skips),
+		cmocka_unit_test(runner__true__passes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
