@@ -135,7 +135,8 @@ static int print_json(const struct report *r)
 	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
 
 	return sp_render_json_print(json_pack(
-		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, s:I, s:I, s:o, s:o}",
+		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, s:I, s:I, "
+		"s:o, s:o}",
 		"name", s->pins.name, "endpoint", sp_snapshot_endpoint(s, ':', endpoint), "protocol",
 		sp_protocol_name(s->state->ctl.protocol), "netns",
 		sp_render_json_text(sp_netns_name(s->state->ctl.netns_inode, netns)), "attached",
@@ -320,11 +321,13 @@ static void tell_of_attachment(const struct sp_snapshot *s)
 			s->group->prog_id ? s->group->prog_name : "no id", name, name, endpoint);
 	else if (s->state->ctl.attached_at)
 		sp_render_line(
-			"The program is not attached any more, so the kernel's own hash decides: steadyport sync %s",
+			"The program is not attached any more, so the kernel's own hash decides: "
+			"steadyport sync %s",
 			name);
 	else
 		sp_render_line(
-			"The program was never attached, so the kernel's own hash decides: steadyport attach %s %s",
+			"The program was never attached, so the kernel's own hash decides: "
+			"steadyport attach %s %s",
 			name, endpoint);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* steadyport where: the slot a flow goes to, why, and the one that is next; computed as the program does it. */
+/* steadyport where: the slot a flow goes to, why, and the next one; computed as the program does it. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -49,7 +49,7 @@ struct decision {
 struct answer {
 	struct flow flow;
 	struct decision now, next; /* next: if the slot of `now` died */
-	/* Unknown, in the learn window of the attach: goes where the kernel's hash has it, not yet to `now`. */
+	/* Unknown, in the learn window of the attach: it stays where the kernel's hash has it. */
 	bool follows_kernel;
 	int probes[PROBES_MAX]; /* slots in the order in which the current view asks them */
 	size_t nprobes;
@@ -436,7 +436,8 @@ static void print_answer(const struct sp_snapshot *s, const struct answer *a)
 	print_probes(s, a);
 	if (a->now.slot < 0)
 		sp_render_line(
-			"No slot is live: the kernel's own hash decides. Enrol new workers: steadyport sync %s",
+			"No slot is live: the kernel's own hash decides. Enrol new workers: "
+			"steadyport sync %s",
 			s->pins.name);
 	else if (a->next.slot < 0)
 		sp_render_line("If slot %d died, none would be left.", a->now.slot);
@@ -487,7 +488,8 @@ enum sp_exit sp_cmd_where(const struct sp_args *args)
 	if (s.state->ctl.hash == SP_HASH_KERNEL) {
 		sp_refuse(
 			0,
-			"%s uses --hash kernel, whose key only the kernel knows: its choices cannot be computed",
+			"%s uses --hash kernel, whose key only the kernel knows: its choices "
+			"cannot be computed",
 			s.pins.name);
 		sp_hint("see what each slot got: steadyport counters %s", s.pins.name);
 		return SP_EXIT_FAILED;

@@ -465,7 +465,7 @@ static void put_table(const struct canvas *canvas, const struct sp_demo_result *
 	__u32 n = result->flows, c = result->connections;
 	char label[32]; /* a longer name is cut off */
 
-	snprintf(label, sizeof(label), "Linux %s", result->kernel);
+	snprintf(label, sizeof(label), "Linux %.24s", result->kernel);
 	fprintf(canvas->out, " %-32s", label);
 	put_field(canvas, 17, "1", "kernel hash");
 	put_field(canvas, 17, "1", "steadyport");

@@ -30,7 +30,7 @@ static bool has_colour(void)
 	return !(no_color && *no_color) && isatty(STDERR_FILENO);
 }
 
-/* Messages quote what others chose (names of processes, arguments): nothing in them may steer the terminal. */
+/* Messages quote what others chose (names of processes, arguments): none of it may steer the terminal. */
 static void make_printable(char *text)
 {
 	for (; *text; text++) {

@@ -10,7 +10,7 @@
 
 /**
  * sp_netns_resolve - the identity of a network namespace
- * @pid_or_path: a process in it, or a file that stands for it (/run/netns/NAME, /proc/PID/ns/net); NULL: our own
+ * @pid_or_path: a process in it, or a file that stands for it (/run/netns/NAME); NULL: our own
  * Enters the namespace for a moment, which needs CAP_SYS_ADMIN, unless it is our own.
  * Returns 0 or -errno (logged), outputs untouched on failure.
  */

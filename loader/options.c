@@ -337,8 +337,9 @@ const struct sp_command sp_commands[] = {
 		.name = "groups",
 		.synopsis = "",
 		.summary = "every reuseport group on this machine, steered or not",
-		.help = "Shows every SO_REUSEPORT group that a visible process holds, in every network namespace:\n"
-			"where it listens, how many members it has, who owns them, and what program is attached.\n",
+		.help = "Shows every SO_REUSEPORT group that a visible process holds, in every network\n"
+			"namespace: where it listens, how many members it has, who owns them, and\n"
+			"what program is attached.\n",
 		.kind = SP_COMMAND_LOOKS,
 		.options = BIT(OPT_ALL) | BIT(OPT_JSON) | BIT(OPT_BPFFS),
 		.run = sp_cmd_groups,
@@ -356,8 +357,8 @@ const struct sp_command sp_commands[] = {
 		.name = "status",
 		.synopsis = "NAME",
 		.summary = "one steered group, slot by slot, and what is wrong with it",
-		.help = "Shows each slot's state, owner, share of new flows and counters, then in sentences what an\n"
-			"operator must know, with the command that follows from it.\n",
+		.help = "Shows each slot's state, owner, share of new flows and counters, then in\n"
+			"sentences what an operator must know, with the command that follows from it.\n",
 		.kind = SP_COMMAND_LOOKS,
 		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
 		.min_words = 1,
@@ -368,9 +369,9 @@ const struct sp_command sp_commands[] = {
 		.name = "where",
 		.synopsis = "NAME SRC:PORT [DST:PORT]",
 		.summary = "which worker a flow goes to, and which one is next",
-		.help = "SRC:PORT is the peer's address, DST:PORT the one that it sends to; IPv6 as in [::1]:53. DST\n"
-			"defaults to the group's own address or, if that is any address, to the one from which this\n"
-			"host answers the peer.\n",
+		.help = "SRC:PORT is the peer's address, DST:PORT the one that it sends to; IPv6 as in\n"
+			"[::1]:53. DST defaults to the group's own address or, if that is any address,\n"
+			"to the one from which this host answers the peer.\n",
 		.kind = SP_COMMAND_LOOKS,
 		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
 		.min_words = 2,
@@ -392,8 +393,9 @@ const struct sp_command sp_commands[] = {
 		.name = "demo",
 		.synopsis = "",
 		.summary = "see the kernel lose flows when a worker dies, and steadyport keep them",
-		.help = "Starts real workers in a network namespace of its own, drives flows, kills workers: first under\n"
-			"the kernel's hash, then under steadyport. Nothing outside that namespace is touched.\n",
+		.help = "Starts real workers in a network namespace of its own, drives flows, kills\n"
+			"workers: first under the kernel's hash, then under steadyport. Nothing outside\n"
+			"that namespace is touched.\n",
 		.kind = SP_COMMAND_LOOKS,
 		.options = BIT(OPT_PROTO) | BIT(OPT_WORKERS) | BIT(OPT_FLOWS) | BIT(OPT_KILL) |
 			   BIT(OPT_TOUR) | BIT(OPT_JSON),
@@ -411,8 +413,9 @@ const struct sp_command sp_commands[] = {
 		.name = "attach",
 		.synopsis = "NAME ENDPOINT",
 		.summary = "steer a running group from now on",
-		.help = "ENDPOINT is tcp:127.0.0.1:8080, udp:[::]:443, udp:[fe80::1%eth0]:53, or tcp:8080 for any address.\n"
-			"Servers need no change and no restart. Repeating it completes what was interrupted.\n",
+		.help = "ENDPOINT is tcp:127.0.0.1:8080, udp:[::]:443, udp:[fe80::1%eth0]:53, or\n"
+			"tcp:8080 for any address. Servers need no change and no restart. Repeating it\n"
+			"completes what was interrupted.\n",
 		.kind = SP_COMMAND_CHANGES,
 		.options = BIT(OPT_LEARN) | BIT(OPT_TRACK) | BIT(OPT_HASH) | BIT(OPT_SEED) | BIT(OPT_FLOWS) |
 			   BIT(OPT_REPLACE) | BIT(OPT_PARTIAL) | BIT(OPT_NETNS) | BIT(OPT_BPFFS),
@@ -802,8 +805,8 @@ void sp_options_help(FILE *out, const struct sp_command *command)
 	}
 	fprintf(out,
 		"usage: steadyport COMMAND [options]\n\n"
-		"Keeps every flow of a SO_REUSEPORT group on its worker while other workers die, restart, join or\n"
-		"drain. Works from outside on running servers.\n\nLook:\n");
+		"Keeps every flow of a SO_REUSEPORT group on its worker while other workers die,\n"
+		"restart, join or drain. Works from outside on running servers.\n\nLook:\n");
 	print_commands(out, SP_COMMAND_LOOKS);
 	fprintf(out, "\nChange:\n");
 	print_commands(out, SP_COMMAND_CHANGES);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The command line: every command and every option once, and how their words become struct sp_options. Pure: nothing
- * is looked up, opened or changed here.
+ * The command line: every command and every option once, and how their words become struct sp_options. Pure:
+ * nothing is looked up, opened or changed here.
  */
 #ifndef STEADYPORT_OPTIONS_H
 #define STEADYPORT_OPTIONS_H

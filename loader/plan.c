@@ -9,6 +9,10 @@
 #define ROW_NONE SP_SLOTS_MAX
 #define ROWS (SP_SLOTS_MAX + 1)
 
+/* Two different ones: the same permutation of both lists would undo itself. */
+#define SEED_BUCKETS 1
+#define SEED_RECEIVERS 2
+
 static __u32 row_of(__u16 owner)
 {
 	return owner < SP_SLOTS_MAX ? owner : ROW_NONE;
@@ -120,10 +124,10 @@ void sp_plan_quotas(const struct sp_plan_slots *slots, const __u16 owner[SP_BUCK
 	quotas_of(slots, owned, ret_quota);
 }
 
-/* Fisher-Yates over splitmix64 from a fixed seed: the same permutation for the same length, always. */
-static void shuffle(__u16 *list, __u32 length)
+/* Fisher-Yates over splitmix64: the same permutation for the same seed and length, always. */
+static void shuffle(__u64 seed, __u16 *list, __u32 length)
 {
-	__u64 state = 0;
+	__u64 state = seed;
 
 	for (__u32 left = length; left > 1; left--) {
 		__u64 z = state += 0x9e3779b97f4a7c15ULL;
@@ -153,10 +157,10 @@ __u32 sp_plan_owners(const struct sp_plan_slots *slots, __u16 owner[SP_BUCKETS])
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
 		for (__u32 i = owned[s]; i < quota[s]; i++)
 			receivers[nreceivers++] = s;
-	shuffle(receivers, nreceivers);
+	shuffle(SEED_RECEIVERS, receivers, nreceivers);
 	for (__u32 b = 0; b < SP_BUCKETS; b++)
 		order[b] = b;
-	shuffle(order, SP_BUCKETS);
+	shuffle(SEED_BUCKETS, order, SP_BUCKETS);
 
 	/* Without a weight anywhere nobody receives, and the old owners are as good as none. */
 	for (__u32 i = 0; i < SP_BUCKETS && moved < nreceivers; i++) {

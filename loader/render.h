@@ -43,8 +43,8 @@ struct sp_render_column {
 };
 
 /*
- * A table under construction. Running out of memory is remembered and told by the functions that end it, so that the
- * calls between need no checks.
+ * A table under construction. Running out of memory is remembered and told by the functions that end it, so that
+ * the calls between need no checks.
  */
 struct sp_render_table;
 
@@ -65,8 +65,8 @@ json_t *sp_render_json_text(const char *text);
 /* {name: value} of every counter */
 json_t *sp_render_json_counters(const struct sp_counters *counters);
 /*
- * Prints one document and drops it. Returns 0, or -ENOMEM (logged) when @document is NULL, which is what json_pack()
- * returns when any part of it was.
+ * Prints one document and drops it. Returns 0, or -ENOMEM (logged) when @document is NULL, which is what
+ * json_pack() returns when any part of it was.
  */
 int sp_render_json_print(json_t *document);
 

@@ -60,7 +60,7 @@ __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot);
 
 #define SP_OWNER_STRLEN 64
 
-/* "h3d[4411]", "nginx[812] +4" when more processes hold it, "(h3d, 12 s)" for one dead that long. Returns buf. */
+/* "h3d[4411]", "nginx[812] +4" when more processes hold it, "(h3d, 12 s)": dead that long. Returns buf. */
 const char *sp_snapshot_owner(const struct sp_snapshot *snapshot, __u32 slot, char buf[SP_OWNER_STRLEN]);
 /* The same for a member; "nobody visible" without owners. */
 const char *sp_snapshot_member_owner(const struct sp_member *member, char buf[SP_OWNER_STRLEN]);
@@ -69,7 +69,7 @@ const char *sp_snapshot_member_owner(const struct sp_member *member, char buf[SP
 const char *sp_snapshot_endpoint(const struct sp_snapshot *snapshot, char separator,
 				 char buf[SP_ENDPOINT_STRLEN]);
 
-/* [{pid, comm, fd}]; NULL without memory. For a slot whose member was not seen: who held it at enrolment, fd null. */
+/* [{pid, comm, fd}]; NULL without memory. If a slot's member was not seen: who held it at enrolment, fd null. */
 json_t *sp_snapshot_member_json(const struct sp_member *member);
 json_t *sp_snapshot_json_owners(const struct sp_snapshot *snapshot, __u32 slot);
 
