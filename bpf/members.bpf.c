@@ -111,7 +111,8 @@ static __always_inline void describe_group(struct sp_member_record *r, __u64 sk,
 	r->position = position_of(sk, (__u64)group + bpf_core_field_offset(struct sock_reuseport, socks),
 				  r->group_size);
 	if (prog) {
-		r->prog_type = BPF_CORE_READ(prog, type);
+		/* A classic program has no type of its own; it is what socket filters once were. */
+		r->prog_type = BPF_CORE_READ(prog, type) ?: BPF_PROG_TYPE_SOCKET_FILTER;
 		r->prog_id = BPF_CORE_READ(prog, aux, id);
 		BPF_CORE_READ_STR_INTO(&r->prog_name, prog, aux, name);
 	}

@@ -40,7 +40,7 @@ static int ctl_for(const struct sp_args *args, const struct sp_group *group, str
 static int refuse_steered(const struct sp_args *args, const struct sp_group *group)
 {
 	char endpoint[SP_ENDPOINT_STRLEN];
-	sp_autofree char (*names)[SP_NAME_MAX + 1] = NULL;
+	sp_autofree char(*names)[SP_NAME_MAX + 1] = NULL;
 	size_t count;
 	int err;
 
@@ -81,8 +81,8 @@ static int adopt(const struct sp_args *args, const struct sp_group *group, struc
 		sp_refuse(0, "%s is the name of a steered group already: %s:%s", pins.name,
 			  sp_protocol_name(state->ctl.protocol),
 			  sp_address_format(&address, state->ctl.ifindex, state->ctl.port, endpoint));
-		sp_hint("look at it: steadyport status %s; enrol its new members: steadyport sync %s", pins.name,
-			pins.name);
+		sp_hint("look at it: steadyport status %s; enrol its new members: steadyport sync %s",
+			pins.name, pins.name);
 		return -EEXIST;
 	}
 	sp_note("%s was published but not attached: completing it", pins.name);
@@ -107,26 +107,31 @@ static int create(const struct sp_args *args, const struct sp_group *group, stru
 	return 0;
 }
 
-static void report(const struct sp_pins *pins, const struct sp_group *group, const struct sp_reconcile_result *result)
+static void report(const struct sp_pins *pins, const struct sp_group *group,
+		   const struct sp_reconcile_result *result)
 {
 	char address[SP_ENDPOINT_STRLEN], left[SP_RENDER_STRLEN];
 
-	sp_render_line("%s: attached program %u to %u members of %s %s", pins->name, result->program_id, result->live,
-		       sp_protocol_name(group->protocol),
+	sp_render_line("%s: attached program %u to %u members of %s %s", pins->name, result->program_id,
+		       result->live, sp_protocol_name(group->protocol),
 		       sp_address_format(&group->address, group->ifindex, group->port, address));
 	if (result->is_learning)
 		sp_render_line("    existing flows are being learned for %s; %s",
-			       sp_render_duration(result->learn_remaining_ns + 999999, left),
-			       result->out_of_reach ? "those of the members out of reach move" : "none has moved");
+			       sp_render_remaining(result->learn_remaining_ns, left),
+			       result->out_of_reach ? "those of the members out of reach move" :
+						      "none has moved");
 	if (result->did_replace && group->protocol == SP_UDP)
-		sp_render_line("    the choices of the program that was attached before are unknown: flows may have moved");
+		sp_render_line(
+			"    the choices of the program that was attached before are unknown: flows may have moved");
 	if (result->out_of_reach)
-		sp_warn("%u members of %s are out of reach and get no traffic", result->out_of_reach, pins->name);
+		sp_warn("%u members of %s are out of reach and get no traffic", result->out_of_reach,
+			pins->name);
 }
 
 static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint)
 {
-	struct sp_reconcile_options options = { .may_replace = args->replace, .may_be_partial = args->partial };
+	struct sp_reconcile_options options = { .may_replace = args->replace,
+						.may_be_partial = args->partial };
 	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
 	sp_autogroups struct sp_groups *groups = NULL;
 	sp_autopins struct sp_pins pins = SP_PINS_NONE;
@@ -174,8 +179,8 @@ enum sp_exit sp_cmd_attach(const struct sp_args *args)
 	const char *why;
 
 	if (!sp_name_is_valid(args->args[0])) {
-		sp_refuse(0, "%s cannot be a group's name: letters, digits, '_' and '-', at most %d", args->args[0],
-			  SP_NAME_MAX);
+		sp_refuse(0, "%s cannot be a group's name: letters, digits, '_' and '-', at most %d",
+			  args->args[0], SP_NAME_MAX);
 		return SP_EXIT_USAGE;
 	}
 	if (sp_endpoint_parse(args->args[1], &endpoint, &why)) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* steadyport demo: in a laboratory, first the tour if it was asked for, then the measuring and the picture. */
+/*
+ * steadyport demo: in a laboratory, first the tour if it was asked for, then the measuring and the picture.
+ */
 
 #include <errno.h>
 

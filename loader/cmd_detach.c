@@ -73,7 +73,8 @@ enum sp_exit sp_cmd_detach(const struct sp_args *args)
 		sp_hint("see those there are: steadyport list");
 		return SP_EXIT_NO_GROUP;
 	}
-	if (sp_pin_lock(args->bpffs, &lock) || detach_everywhere(args, name) || sp_pin_remove(args->bpffs, name))
+	if (sp_pin_lock(args->bpffs, &lock) || detach_everywhere(args, name) ||
+	    sp_pin_remove(args->bpffs, name))
 		return SP_EXIT_FAILED;
 	return SP_EXIT_OK;
 }

@@ -303,32 +303,38 @@ static void tell_of_dead_slots(const struct report *r)
 			       s->pins.name);
 }
 
+static const char *foreign_text(const struct sp_group *group, char buf[TEXT_STRLEN])
+{
+	if (group->prog_id)
+		snprintf(buf, TEXT_STRLEN, "Program %u (%.*s)", group->prog_id, SP_COMM_LEN,
+			 group->prog_name);
+	else
+		snprintf(buf, TEXT_STRLEN, "A classic BPF program");
+	return buf;
+}
+
 static void tell_of_attachment(const struct sp_snapshot *s)
 {
-	char endpoint[SP_ENDPOINT_STRLEN];
+	char endpoint[SP_ENDPOINT_STRLEN], program[TEXT_STRLEN];
 	const char *name = s->pins.name;
 
 	sp_snapshot_endpoint(s, ':', endpoint);
 	if (!s->group)
 		sp_render_line(
-			"No visible process holds a member any more. Forget the group: steadyport detach %s",
-			name);
+			"No visible process holds a member any more. When they are back: steadyport sync %s; to "
+			"forget the group: steadyport detach %s",
+			name, name);
 	else if (s->group->prog_type)
-		sp_render_line(
-			"%s %u (%.*s) is attached instead. Take over again: steadyport detach %s, then "
-			"steadyport attach %s %s --replace",
-			s->group->prog_id ? "Program" : "Classic BPF program", s->group->prog_id, SP_COMM_LEN,
-			s->group->prog_id ? s->group->prog_name : "no id", name, name, endpoint);
+		sp_render_line("%s is attached instead. Take over again: steadyport sync %s --replace",
+			       foreign_text(s->group, program), name);
 	else if (s->state->ctl.attached_at)
-		sp_render_line(
-			"The program is not attached any more, so the kernel's own hash decides: "
-			"steadyport sync %s",
-			name);
+		sp_render_line("The program is not attached any more, so the kernel's own hash decides: "
+			       "steadyport sync %s",
+			       name);
 	else
-		sp_render_line(
-			"The program was never attached, so the kernel's own hash decides: "
-			"steadyport attach %s %s",
-			name, endpoint);
+		sp_render_line("The program was never attached, so the kernel's own hash decides: "
+			       "steadyport attach %s %s",
+			       name, endpoint);
 }
 
 /* The most urgent first; nothing when all is well. */

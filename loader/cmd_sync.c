@@ -18,7 +18,10 @@ static const char *list_slots(const __u32 *slots, __u32 count, char *buf, size_t
 
 	for (__u32 i = 0; i < count && i < LISTED_SLOTS_MAX && len < size; i++)
 		len += snprintf(buf + len, size - len, "%s %u",
-				i == 0 ? "" : i + 1 == count ? " and" : ",", slots[i]);
+				i == 0	       ? "" :
+				i + 1 == count ? " and" :
+						 ",",
+				slots[i]);
 	if (count > LISTED_SLOTS_MAX && len < size)
 		snprintf(buf + len, size - len, ", ... (%u in all)", count);
 	return buf;
@@ -33,17 +36,22 @@ static void report(const char *name, const struct sp_reconcile_result *result)
 			       result->nenrolled == 1 ? "" : "s",
 			       list_slots(result->enrolled, result->nenrolled, slots, sizeof(slots)));
 	if (result->ndied)
-		sp_render_line("%s: %s died; the flows are on the others, a new worker will take the place", name,
-			       list_slots(result->died, result->ndied, slots, sizeof(slots)));
+		sp_render_line("%s: %s died; the flows are on the others, a new worker will take the place",
+			       name, list_slots(result->died, result->ndied, slots, sizeof(slots)));
 	if (result->did_attach)
-		sp_render_line("%s: attached program %u again: the group had been without it", name, result->program_id);
+		sp_render_line("%s: attached program %u again: the group had been without it", name,
+			       result->program_id);
+	if (result->did_replace)
+		sp_render_line(
+			"    the choices of the program that was attached instead are unknown: UDP flows may have "
+			"moved");
 	if (result->size == 0)
 		sp_render_line("%s: the group has no members now; run sync when its workers are back", name);
 	else if (!result->nenrolled && !result->ndied && !result->did_attach)
 		sp_render_line("%s: %u members, all enrolled; nothing to do", name, result->live);
 	if (result->is_learning)
 		sp_render_line("    existing flows are being learned for %s; none has moved",
-			       sp_render_duration(result->learn_remaining_ns + 999999, left));
+			       sp_render_remaining(result->learn_remaining_ns, left));
 	if (result->out_of_reach) {
 		sp_warn("%u members of %s are out of reach and get no traffic", result->out_of_reach, name);
 		sp_hint("run sync as root in the host's pid namespace");
@@ -53,7 +61,7 @@ static void report(const char *name, const struct sp_reconcile_result *result)
 static int sync_group(const struct sp_args *args, struct sp_pins *pins)
 {
 	/* The group is ours already: members that cannot be reached must not keep the others from being enrolled. */
-	const struct sp_reconcile_options options = { .may_be_partial = true };
+	const struct sp_reconcile_options options = { .may_replace = args->replace, .may_be_partial = true };
 	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
 	sp_autoclose int lock = -1;
 	int err;

@@ -269,7 +269,7 @@ static struct decision decide(const struct sp_snapshot *s, __u64 hash, int exclu
 		*ret_follows_kernel = true;
 		return current;
 	}
-	choice = sp_choose(previous, hash, &taker, take);
+	choice = sp_choose_usable(previous, hash, &taker, take);
 	if (choice >= 0 && (int)SP_CHOICE_SLOT(choice) != current.slot)
 		return (struct decision){ .slot = SP_CHOICE_SLOT(choice), .reason = REASON_PREVIOUS };
 	return current;
@@ -435,10 +435,9 @@ static void print_answer(const struct sp_snapshot *s, const struct answer *a)
 		sp_render_line("Assuming it was sent to %s: from there this host answers the peer.", dst);
 	print_probes(s, a);
 	if (a->now.slot < 0)
-		sp_render_line(
-			"No slot is live: the kernel's own hash decides. Enrol new workers: "
-			"steadyport sync %s",
-			s->pins.name);
+		sp_render_line("No slot is live: the kernel's own hash decides. Enrol new workers: "
+			       "steadyport sync %s",
+			       s->pins.name);
 	else if (a->next.slot < 0)
 		sp_render_line("If slot %d died, none would be left.", a->now.slot);
 	if (a->follows_kernel)
@@ -486,11 +485,10 @@ enum sp_exit sp_cmd_where(const struct sp_args *args)
 	if (err)
 		return err == -ENOENT ? SP_EXIT_NO_GROUP : SP_EXIT_FAILED;
 	if (s.state->ctl.hash == SP_HASH_KERNEL) {
-		sp_refuse(
-			0,
-			"%s uses --hash kernel, whose key only the kernel knows: its choices "
-			"cannot be computed",
-			s.pins.name);
+		sp_refuse(0,
+			  "%s uses --hash kernel, whose key only the kernel knows: its choices "
+			  "cannot be computed",
+			  s.pins.name);
 		sp_hint("see what each slot got: steadyport counters %s", s.pins.name);
 		return SP_EXIT_FAILED;
 	}

@@ -34,7 +34,8 @@ int sp_demo_start(enum sp_protocol protocol, __u32 size, bool is_paused, struct 
 	for (__u32 i = 0; !err && i < size; i++) {
 		struct sp_lab_options options = { .id = i, .reuseport = true, .is_paused = is_paused };
 
-		err = sp_lab_start(protocol, &address, i ? crew.workers[0].port : 0, &options, &crew.workers[i]);
+		err = sp_lab_start(protocol, &address, i ? crew.workers[0].port : 0, &options,
+				   &crew.workers[i]);
 		if (!err)
 			crew.size++;
 	}
@@ -54,7 +55,10 @@ void sp_demo_dismiss(struct sp_demo_crew *crew)
 	crew->size = 0;
 }
 
-/* The second one first: it is neither the first nor the last of the kernel's order, and the last one's end moves less. */
+/*
+ * The second one first: it is neither the first nor the last of the kernel's order, and the last one's end
+ * moves less.
+ */
 static bool is_victim(__u32 killed, __u32 worker)
 {
 	return worker >= 1 && worker <= killed;
@@ -130,7 +134,8 @@ static int run_program(const char *program, const char *const argv[])
 	if (status < 0)
 		sp_fail(status, "steadyport %s %s", argv[1], argv[2]);
 	else
-		sp_refuse(-ECHILD, "steadyport %s %s ended with status %d; it said:", argv[1], argv[2], status);
+		sp_refuse(-ECHILD, "steadyport %s %s ended with status %d; it said:", argv[1], argv[2],
+			  status);
 	show_output(output);
 	return status < 0 ? status : -ECHILD;
 }
@@ -139,7 +144,7 @@ int sp_demo_attach(const struct sp_demo_setup *setup, const struct sp_demo_crew 
 {
 	const struct sp_lab_worker *first = &crew->workers[0];
 	char address[SP_ENDPOINT_STRLEN], endpoint[SP_ENDPOINT_STRLEN + 8];
-	const char *const argv[] = { "steadyport", "attach",	 NAME,	    endpoint, "--learn",
+	const char *const argv[] = { "steadyport", "attach",  NAME,	    endpoint, "--learn",
 				     LEARN,	   "--bpffs", setup->bpffs, NULL };
 
 	snprintf(endpoint, sizeof(endpoint), "%s:%s", sp_protocol_name(first->protocol),
@@ -185,7 +190,8 @@ static __u32 count_moved(const int *before, const int *after, size_t count)
 	return sp_lab_count_moves(before, after, count, NULL, 0).moved;
 }
 
-static void judge_udp(const struct sp_demo_setup *setup, const int *before, const int *after, struct sp_demo_udp *ret)
+static void judge_udp(const struct sp_demo_setup *setup, const int *before, const int *after,
+		      struct sp_demo_udp *ret)
 {
 	bool is_dead[SP_DEMO_WORKERS_MAX];
 	struct sp_lab_moves moves;
@@ -201,8 +207,8 @@ static void judge_udp(const struct sp_demo_setup *setup, const int *before, cons
 }
 
 /* Three rounds, each after what may have moved flows: nothing yet, the attach, the kill. */
-static int ask_three_times(const struct sp_demo_setup *setup, enum sp_demo_mode mode, struct sp_demo_crew *crew,
-			   struct sp_lab_flows *flows, struct sp_demo_udp *ret)
+static int ask_three_times(const struct sp_demo_setup *setup, enum sp_demo_mode mode,
+			   struct sp_demo_crew *crew, struct sp_lab_flows *flows, struct sp_demo_udp *ret)
 {
 	sp_autofree int *before = calloc(setup->flows, sizeof(int));
 	sp_autofree int *attached = calloc(setup->flows, sizeof(int));
@@ -241,7 +247,8 @@ static int measure_udp(const struct sp_demo_setup *setup, enum sp_demo_mode mode
 
 	if (err)
 		return err;
-	err = sp_lab_open(SP_UDP, &crew.workers[0].address, crew.workers[0].port, 0, setup->flows, ROUND_MS, &flows);
+	err = sp_lab_open(SP_UDP, &crew.workers[0].address, crew.workers[0].port, 0, setup->flows, ROUND_MS,
+			  &flows);
 	if (err)
 		fail_open(err, setup->flows, "UDP flows");
 	else
@@ -251,7 +258,10 @@ static int measure_udp(const struct sp_demo_setup *setup, enum sp_demo_mode mode
 	return err;
 }
 
-/* A client's handshake is complete before the server has queued the connection: wait until all of them are in. */
+/*
+ * A client's handshake is complete before the server has queued the connection: wait until all of them are
+ * in.
+ */
 static int wait_until_queued(struct sp_demo_crew *crew, __u32 connections, __u32 *ret_waiting)
 {
 	__u64 deadline = sp_lab_now_ms() + ROUND_MS;
@@ -286,16 +296,17 @@ static void judge_tcp(const struct sp_demo_setup *setup, const int *owners, stru
 	}
 }
 
-static int kill_while_waiting(const struct sp_demo_setup *setup, enum sp_demo_mode mode, struct sp_demo_crew *crew,
-			      struct sp_lab_flows *connections, struct sp_demo_tcp *ret)
+static int kill_while_waiting(const struct sp_demo_setup *setup, enum sp_demo_mode mode,
+			      struct sp_demo_crew *crew, struct sp_lab_flows *connections,
+			      struct sp_demo_tcp *ret)
 {
 	sp_autofree int *owners = calloc(setup->connections, sizeof(int));
 	int err;
 
 	if (!owners)
 		return sp_fail(-ENOMEM, "cannot remember %u connections", setup->connections);
-	err = sp_lab_open(SP_TCP, &crew->workers[0].address, crew->workers[0].port, 0, setup->connections, ROUND_MS,
-			  connections);
+	err = sp_lab_open(SP_TCP, &crew->workers[0].address, crew->workers[0].port, 0, setup->connections,
+			  ROUND_MS, connections);
 	if (err)
 		return fail_open(err, setup->connections, "TCP connections");
 	err = wait_until_queued(crew, setup->connections, ret->waiting);
@@ -480,7 +491,8 @@ static void put_table(const struct canvas *canvas, const struct sp_demo_result *
 				(__u32[]){ udp[0].unanswered, udp[1].unanswered }, (__u32[]){ 2 * n, 3 * n });
 	}
 	if (result->has_tcp) {
-		put_row(canvas, "TCP connections, reset", (__u32[]){ tcp[0].reset, tcp[1].reset }, (__u32[]){ c, c });
+		put_row(canvas, "TCP connections, reset", (__u32[]){ tcp[0].reset, tcp[1].reset },
+			(__u32[]){ c, c });
 		if (tcp[0].unanswered || tcp[1].unanswered)
 			put_row(canvas, "TCP connections, unanswered",
 				(__u32[]){ tcp[0].unanswered, tcp[1].unanswered }, (__u32[]){ c, c });
@@ -560,8 +572,8 @@ static void put_strip(const struct canvas *canvas, const struct strip *strip, __
 		fprintf(canvas->out, "%*s", (int)left + 1, "");
 }
 
-static struct strip udp_strip(const struct sp_demo_result *result, const struct sp_demo_udp *udp, __u32 worker,
-			      bool is_after)
+static struct strip udp_strip(const struct sp_demo_result *result, const struct sp_demo_udp *udp,
+			      __u32 worker, bool is_after)
 {
 	struct strip strip = { .worker = worker, .killed = result->killed, .udp = udp };
 
@@ -584,8 +596,8 @@ static struct strip udp_strip(const struct sp_demo_result *result, const struct 
 	return strip;
 }
 
-static struct strip tcp_strip(const struct sp_demo_result *result, const struct sp_demo_tcp *tcp, __u32 worker,
-			      bool is_after)
+static struct strip tcp_strip(const struct sp_demo_result *result, const struct sp_demo_tcp *tcp,
+			      __u32 worker, bool is_after)
 {
 	struct strip strip = { .worker = worker, .killed = result->killed, .own = tcp->waiting[worker] };
 
@@ -603,8 +615,8 @@ static struct strip tcp_strip(const struct sp_demo_result *result, const struct 
 	return strip;
 }
 
-static struct strip strip_of(const struct sp_demo_result *result, enum sp_protocol protocol, int mode, __u32 worker,
-			     bool is_after)
+static struct strip strip_of(const struct sp_demo_result *result, enum sp_protocol protocol, int mode,
+			     __u32 worker, bool is_after)
 {
 	if (protocol == SP_UDP)
 		return udp_strip(result, &result->udp[mode], worker, is_after);
@@ -627,12 +639,15 @@ static __u32 scale_of(const struct sp_demo_result *result, enum sp_protocol prot
 
 #define WORKERS_SHOWN 16 /* more lines than that nobody compares */
 
-static void put_strips(const struct canvas *canvas, const struct sp_demo_result *result, enum sp_protocol protocol)
+static void put_strips(const struct canvas *canvas, const struct sp_demo_result *result,
+		       enum sp_protocol protocol)
 {
 	__u32 per_cell = scale_of(result, protocol);
 
-	fprintf(canvas->out, "\n %-10s%-*s  %s\n", sp_protocol_name(protocol), 2 * STRIP + 1, "kernel hash", "steadyport");
-	fprintf(canvas->out, " %-10s%-*s %-*s  %-*s %s\n", "", STRIP, "before", STRIP, "after", STRIP, "before", "after");
+	fprintf(canvas->out, "\n %-10s%-*s  %s\n", sp_protocol_name(protocol), 2 * STRIP + 1, "kernel hash",
+		"steadyport");
+	fprintf(canvas->out, " %-10s%-*s %-*s  %-*s %s\n", "", STRIP, "before", STRIP, "after", STRIP,
+		"before", "after");
 	for (__u32 worker = 0; worker < result->workers; worker++) {
 		if (worker == WORKERS_SHOWN) {
 			fprintf(canvas->out, " ... and %u workers more\n", result->workers - worker);
@@ -648,7 +663,8 @@ static void put_strips(const struct canvas *canvas, const struct sp_demo_result 
 		}
 		fputc('\n', canvas->out);
 	}
-	fprintf(canvas->out, " one sign is about %u %s\n", per_cell, protocol == SP_UDP ? "flows" : "connections");
+	fprintf(canvas->out, " one sign is about %u %s\n", per_cell,
+		protocol == SP_UDP ? "flows" : "connections");
 }
 
 /* Any digit in the strips, i.e. a living worker's flow that is with another one? */
@@ -684,9 +700,9 @@ void sp_demo_render(FILE *out, const struct sp_demo_result *result, bool has_col
 static json_t *udp_json(const struct sp_demo_result *result, enum sp_demo_mode mode)
 {
 	const struct sp_demo_udp *udp = &result->udp[mode];
-	json_t *object = json_pack("{s:I, s:I, s:I, s:I}", "flows", (json_int_t)result->flows, "survivor_flows",
-				   (json_int_t)udp->survivor_flows, "moved", (json_int_t)udp->moved, "unanswered",
-				   (json_int_t)udp->unanswered);
+	json_t *object = json_pack("{s:I, s:I, s:I, s:I}", "flows", (json_int_t)result->flows,
+				   "survivor_flows", (json_int_t)udp->survivor_flows, "moved",
+				   (json_int_t)udp->moved, "unanswered", (json_int_t)udp->unanswered);
 
 	if (object && mode == SP_DEMO_STEADYPORT &&
 	    json_object_set_new(object, "moved_by_attach", json_integer(udp->moved_by_attach))) {
@@ -725,6 +741,6 @@ json_t *sp_demo_json(const struct sp_demo_result *result)
 		}
 	}
 	return json_pack("{s:I, s:I, s:s, s:o*, s:o*, s:b}", "workers", (json_int_t)result->workers, "killed",
-			 (json_int_t)result->killed, "kernel_release", result->kernel, "udp", udp, "tcp", tcp, "holds",
-			 sp_demo_holds(result));
+			 (json_int_t)result->killed, "kernel_release", result->kernel, "udp", udp, "tcp", tcp,
+			 "holds", sp_demo_holds(result));
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The demonstration: workers are killed under the kernel's own hash and under steadyport, what became of their and of
- * the others' flows is counted, and both are shown side by side. Measuring and showing are apart: the pictures are
- * pure functions of what was measured.
+ * The demonstration: workers are killed under the kernel's own hash and under steadyport, what became of
+ * their and of the others' flows is counted, and both are shown side by side. Measuring and showing are
+ * apart: the pictures are pure functions of what was measured.
  */
 #ifndef STEADYPORT_DEMO_H
 #define STEADYPORT_DEMO_H
@@ -60,7 +60,9 @@ struct sp_demo_result {
 	struct sp_demo_tcp tcp[SP_DEMO_MODES];
 };
 
-/* Measures in the laboratory that was entered before. 0 or -errno (logged); no worker is left in either case. */
+/*
+ * Measures in the laboratory that was entered before. 0 or -errno (logged); no worker is left in either case.
+ */
 int sp_demo_measure(const struct sp_demo_setup *setup, struct sp_demo_result *ret);
 
 /* True when steadyport moved and lost nothing. Pure. */
@@ -82,8 +84,8 @@ int sp_demo_start(enum sp_protocol protocol, __u32 size, bool is_paused, struct 
 void sp_demo_dismiss(struct sp_demo_crew *crew);
 
 /*
- * `steadyport attach demo ...` and `steadyport detach demo`, each a process that is gone when this returns. What it
- * says is shown when it fails. 0 or -errno (logged).
+ * `steadyport attach demo ...` and `steadyport detach demo`, each a process that is gone when this returns.
+ * What it says is shown when it fails. 0 or -errno (logged).
  */
 int sp_demo_attach(const struct sp_demo_setup *setup, const struct sp_demo_crew *crew);
 int sp_demo_detach(const struct sp_demo_setup *setup);

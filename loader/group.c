@@ -19,7 +19,8 @@ const char *sp_group_endpoint(const struct sp_group *group, char buf[SP_ENDPOINT
 {
 	char address[SP_ENDPOINT_STRLEN];
 
-	snprintf(buf, SP_ENDPOINT_STRLEN, "%s:%.*s", sp_protocol_name(group->protocol), SP_ENDPOINT_STRLEN - 5,
+	snprintf(buf, SP_ENDPOINT_STRLEN, "%s:%.*s", sp_protocol_name(group->protocol),
+		 SP_ENDPOINT_STRLEN - 5,
 		 sp_address_format(&group->address, group->ifindex, group->port, address));
 	return buf;
 }
@@ -38,8 +39,8 @@ static void describe(const struct sp_group *g, char *buf, size_t size)
 		 g->nmembers && g->members[0].nowners ? g->members[0].owners[0].comm : "?");
 }
 
-static int refuse_several(const struct sp_groups *groups, const struct sp_endpoint *endpoint, __u64 netns_cookie,
-			  const struct sp_group *first, size_t count)
+static int refuse_several(const struct sp_groups *groups, const struct sp_endpoint *endpoint,
+			  __u64 netns_cookie, const struct sp_group *first, size_t count)
 {
 	char list[1024] = "", one[SP_ENDPOINT_STRLEN + 32], text[SP_ENDPOINT_STRLEN];
 	size_t len = 0, seen = 0;
@@ -51,10 +52,14 @@ static int refuse_several(const struct sp_groups *groups, const struct sp_endpoi
 			continue;
 		describe(g, one, sizeof(one));
 		len += snprintf(list + len, sizeof(list) - len, "%s%s",
-				seen == 0 ? "" : seen + 1 == count ? " and " : ", ", one);
+				seen == 0	  ? "" :
+				seen + 1 == count ? " and " :
+						    ", ",
+				one);
 		seen++;
 	}
-	sp_refuse(0, "%s:%u fits %zu groups: %s", sp_protocol_name(endpoint->protocol), endpoint->port, count, list);
+	sp_refuse(0, "%s:%u fits %zu groups: %s", sp_protocol_name(endpoint->protocol), endpoint->port, count,
+		  list);
 	sp_hint("say which: steadyport attach NAME %s", sp_group_endpoint(first, text));
 	return -EEXIST;
 }
@@ -130,8 +135,9 @@ const struct sp_group *sp_group_at(const struct sp_groups *groups, const struct 
 	for (size_t i = 0; i < groups->ngroups; i++) {
 		const struct sp_group *g = &groups->groups[i];
 
-		if (g->has_group && g->netns_cookie == place->netns_cookie && g->protocol == place->protocol &&
-		    g->port == place->port && g->ifindex == place->ifindex && g->address.family == place->family &&
+		if (g->has_group && g->netns_cookie == place->netns_cookie &&
+		    g->protocol == place->protocol && g->port == place->port &&
+		    g->ifindex == place->ifindex && g->address.family == place->family &&
 		    !memcmp(g->address.bytes, place->addr, sizeof(place->addr)) &&
 		    (!found || g->prog_id == prog_id))
 			found = g;

@@ -46,8 +46,8 @@ int sp_kernel_check(void)
 
 	if (uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
 	    (major < KERNEL_MAJOR_MIN || (major == KERNEL_MAJOR_MIN && minor < KERNEL_MINOR_MIN))) {
-		sp_refuse(0, "Linux %s is too old: steering needs %d.%d or later", name.release, KERNEL_MAJOR_MIN,
-			  KERNEL_MINOR_MIN);
+		sp_refuse(0, "Linux %s is too old: steering needs %d.%d or later", name.release,
+			  KERNEL_MAJOR_MIN, KERNEL_MINOR_MIN);
 		return -EOPNOTSUPP;
 	}
 	if (access(BTF_PATH, R_OK)) {
@@ -57,8 +57,9 @@ int sp_kernel_check(void)
 	}
 	/* CAP_SYS_ADMIN implies both, see bpf_capable() and perfmon_capable(). */
 	if (!has_capability(CAP_SYS_ADMIN)) {
-		const char *missing = !has_capability(CAP_BPF) ? "CAP_BPF" :
-				      !has_capability(CAP_PERFMON) ? "CAP_PERFMON" : NULL;
+		const char *missing = !has_capability(CAP_BPF)	   ? "CAP_BPF" :
+				      !has_capability(CAP_PERFMON) ? "CAP_PERFMON" :
+								     NULL;
 
 		if (missing) {
 			sp_refuse(0, "this needs %s", missing);

@@ -162,7 +162,8 @@ int sp_lab_add_address(const struct sp_address *address)
 	got = recv(fd, &reply, sizeof(reply), 0);
 	if (got < 0)
 		return -errno;
-	if ((size_t)got < sizeof(reply.header) + sizeof(reply.error) || reply.header.nlmsg_type != NLMSG_ERROR)
+	if ((size_t)got < sizeof(reply.header) + sizeof(reply.error) ||
+	    reply.header.nlmsg_type != NLMSG_ERROR)
 		return -EPROTO;
 	return reply.error.error;
 }
@@ -191,7 +192,10 @@ enum command {
 	CMD_STOP,
 };
 
-/* One SOCK_SEQPACKET message each way: the command as a __u32, then this. The first one comes unasked: "ready". */
+/*
+ * One SOCK_SEQPACKET message each way: the command as a __u32, then this. The first one comes unasked:
+ * "ready".
+ */
 struct reply {
 	__s32 err;
 	__u32 value; /* ready: the port */
@@ -208,8 +212,8 @@ struct server {
 };
 
 /*
- * The whole of what a datagram carries. A reply is the worker's id and the same again. The round tells late answers
- * from those of this round.
+ * The whole of what a datagram carries. A reply is the worker's id and the same again. The round tells late
+ * answers from those of this round.
  */
 struct question {
 	__u32 round;
@@ -237,9 +241,13 @@ static int open_server(const struct server *server, const struct sp_address *add
 		err = set_option(fd, SOL_SOCKET, SO_REUSEPORT);
 	if (!err && is_v6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)))
 		err = -errno;
-	/* The answer must come from the address that was asked, also when that is not the first of the device. */
+	/*
+	 * The answer must come from the address that was asked, also when that is not the first of the
+	 * device.
+	 */
 	if (!err && server->protocol == SP_UDP)
-		err = is_v6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO) : set_option(fd, IPPROTO_IP, IP_PKTINFO);
+		err = is_v6 ? set_option(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO) :
+			      set_option(fd, IPPROTO_IP, IP_PKTINFO);
 	if (err)
 		return err;
 	if (bind(fd, (struct sockaddr *)&sa, len))
@@ -363,7 +371,9 @@ static void echo(const struct server *server)
 		message.msg_iov = parts;
 		message.msg_iovlen = 2;
 		message.msg_flags = 0;
-		/* The packet info that came goes back as it is: destination of the one, source of the other. */
+		/*
+		 * The packet info that came goes back as it is: destination of the one, source of the other.
+		 */
 		sendmsg(server->socket, &message, MSG_NOSIGNAL);
 	}
 }
@@ -403,8 +413,8 @@ static void serve(struct server *server)
 
 	for (;;) {
 		/*
-		 * Wakes up by itself, too: some kernels, 6.1.174 is one, queue a migrated connection without waking
-		 * anybody. Such a connection should be late here, not lost.
+		 * Wakes up by itself, too: some kernels, 6.1.174 is one, queue a migrated connection without
+		 * waking anybody. Such a connection should be late here, not lost.
 		 */
 		int n = epoll_wait(server->epoll, events, EVENTS, 50);
 
@@ -427,7 +437,10 @@ static void serve(struct server *server)
 	}
 }
 
-/* The first steps of the new process. It has nothing of its parent's open but standard streams and the control. */
+/*
+ * The first steps of the new process. It has nothing of its parent's open but standard streams and the
+ * control.
+ */
 static int settle(struct server *server, int control, pid_t parent)
 {
 	char name[16];
@@ -608,7 +621,9 @@ int sp_lab_stop(struct sp_lab_worker *worker)
 	if (!worker->pid)
 		return 0;
 	err = command_worker(worker, CMD_STOP, &reply);
-	/* Its end of the control closes when it exits; only then may waitpid() be asked without a deadline. */
+	/*
+	 * Its end of the control closes when it exits; only then may waitpid() be asked without a deadline.
+	 */
 	if (err || poll(&gone, 1, CONTROL_TIMEOUT_MS) != 1)
 		kill(worker->pid, SIGKILL);
 	err = reap(worker->pid);
@@ -766,7 +781,10 @@ static int ask(const struct sp_lab_flows *flows, __u32 i)
 {
 	struct question question = { .round = flows->round, .flow = i };
 
-	/* What is left of earlier rounds, e.g. "connection refused", would be taken for the fate of this datagram. */
+	/*
+	 * What is left of earlier rounds, e.g. "connection refused", would be taken for the fate of this
+	 * datagram.
+	 */
 	pending_error(flows->fds[i]);
 	return send(flows->fds[i], &question, sizeof(question), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }

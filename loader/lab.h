@@ -2,9 +2,9 @@
 /*
  * A laboratory: a private network with real worker processes and real flows, for `demo` and for the tests.
  *
- * Every function returns 0 or -errno, leaves its outputs untouched on failure and, but for sp_lab_enter(), says
- * nothing: a failing bind is often what the caller wants to see. Nothing waits without a deadline; deadlines are
- * in milliseconds from the call. None of this is safe in a process with several threads.
+ * Every function returns 0 or -errno, leaves its outputs untouched on failure and, but for sp_lab_enter(),
+ * says nothing: a failing bind is often what the caller wants to see. Nothing waits without a deadline;
+ * deadlines are in milliseconds from the call. None of this is safe in a process with several threads.
  */
 #ifndef STEADYPORT_LAB_H
 #define STEADYPORT_LAB_H
@@ -17,8 +17,8 @@
 
 /**
  * sp_lab_enter - move the calling process, for good, into a network and a mount namespace of its own
- * @bpffs: an existing directory; a fresh bpffs is mounted over it, visible to this process and its children only.
- *         NULL: none
+ * @bpffs: an existing directory; a fresh bpffs is mounted over it, visible to this process and its children
+ *         only. NULL: none
  * The loopback device is up afterwards. The only function here that logs: it knows what is missing.
  */
 int sp_lab_enter(const char *bpffs);
@@ -43,8 +43,9 @@ struct sp_lab_options {
 };
 
 /*
- * A process with one socket. UDP: every datagram is sent back with the worker's id (u32, host order) before it.
- * TCP: a connection that sends a line is answered with the id and closed. It dies with the process that started it.
+ * A process with one socket. UDP: every datagram is sent back with the worker's id (u32, host order) before
+ * it. TCP: a connection that sends a line is answered with the id and closed. It dies with the process that
+ * started it.
  */
 struct sp_lab_worker {
 	pid_t pid; /* 0: not running */
@@ -72,8 +73,11 @@ int sp_lab_close(struct sp_lab_worker *worker);
 /* TCP: connections in the accept queue. UDP: bytes in the receive queue. -EBADF after sp_lab_close(). */
 int sp_lab_waiting(struct sp_lab_worker *worker, __u32 *ret);
 
-/* Both return when the process is reaped: its socket is closed then. Nothing happens to one that is not running. */
-int sp_lab_stop(struct sp_lab_worker *worker); /* it closes its socket and exits; -EPROTO: it had to be killed */
+/*
+ * Both return when the process is reaped: its socket is closed then. Nothing happens to one that is not
+ * running.
+ */
+int sp_lab_stop(struct sp_lab_worker *worker); /* closes its socket and exits; -EPROTO: had to be killed */
 void sp_lab_kill(struct sp_lab_worker *worker); /* SIGKILL */
 
 /* How a flow ended that no worker answered; ids of workers are 0 and up. */
@@ -94,13 +98,16 @@ struct sp_lab_flows {
 	__u32 round;
 };
 
-#define SP_LAB_NO_FLOWS { .epoll = -1 }
+#define SP_LAB_NO_FLOWS     \
+	{                   \
+		.epoll = -1 \
+	}
 
 /**
  * sp_lab_open - open @count flows
  * @source_port: flow i gets source_port + i; 0: the kernel chooses
- * TCP: all handshakes are complete and all request lines sent when this returns. -ETIMEDOUT, -ECONNREFUSED and
- * -ECONNRESET say that not all came through. @ret is to be closed with sp_lab_close_flows().
+ * TCP: all handshakes are complete and all request lines sent when this returns. -ETIMEDOUT, -ECONNREFUSED
+ * and -ECONNRESET say that not all came through. @ret is to be closed with sp_lab_close_flows().
  */
 int sp_lab_open(enum sp_protocol protocol, const struct sp_address *target, __u16 port, __u16 source_port,
 		size_t count, int timeout_ms, struct sp_lab_flows *ret);
@@ -108,12 +115,15 @@ int sp_lab_open(enum sp_protocol protocol, const struct sp_address *target, __u1
 /**
  * sp_lab_round - UDP: send one datagram on each flow and note who answers
  * @ret_owners: an id or enum sp_lab_owner for each flow
- * Nothing is sent twice: a flow that nobody answers before the deadline is SP_LAB_SILENT. Ends early when every
- * flow is known.
+ * Nothing is sent twice: a flow that nobody answers before the deadline is SP_LAB_SILENT. Ends early when
+ * every flow is known.
  */
 int sp_lab_round(struct sp_lab_flows *flows, int timeout_ms, int *ret_owners);
 
-/* TCP: who has answered each connection. Ends early when every one is known; may be called again for the others. */
+/*
+ * TCP: who has answered each connection. Ends early when every one is known; may be called again for the
+ * others.
+ */
 int sp_lab_answers(struct sp_lab_flows *flows, int timeout_ms, int *ret_owners);
 
 void sp_lab_close_flows(struct sp_lab_flows *flows);
@@ -130,7 +140,10 @@ struct sp_lab_moves {
 struct sp_lab_moves sp_lab_count_moves(const int *before, const int *after, size_t count, const bool *is_dead,
 				       size_t nworkers);
 
-/* CLOCK_MONOTONIC in milliseconds, and what is left until such a time, at least 0: for deadlines over several calls. */
+/*
+ * CLOCK_MONOTONIC in milliseconds, and what is left until such a time, at least 0: for deadlines over several
+ * calls.
+ */
 __u64 sp_lab_now_ms(void);
 int sp_lab_left_ms(__u64 deadline_ms);
 

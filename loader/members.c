@@ -150,7 +150,8 @@ int sp_members_group(const struct sp_member_record *records, size_t nrecords, st
 		struct sp_group *g = &groups->groups[i];
 
 		for (size_t j = 0; j < g->nmembers; j++)
-			qsort(g->members[j].owners, g->members[j].nowners, sizeof(struct sp_owner), compare_owners);
+			qsort(g->members[j].owners, g->members[j].nowners, sizeof(struct sp_owner),
+			      compare_owners);
 		qsort(g->members, g->nmembers, sizeof(struct sp_member), compare_members);
 	}
 	if (groups->ngroups)

@@ -427,9 +427,10 @@ const struct sp_command sp_commands[] = {
 		.name = "sync",
 		.synopsis = "NAME",
 		.summary = "enrol new members and mark the dead ones",
-		.help = "All newcomers of one call share one transition. Calling it again changes nothing.\n",
+		.help = "All newcomers of one call share one transition. Calling it again changes nothing.\n"
+			"A group that came back, or lost its program, is attached again.\n",
 		.kind = SP_COMMAND_CHANGES,
-		.options = BIT(OPT_BPFFS),
+		.options = BIT(OPT_REPLACE) | BIT(OPT_BPFFS),
 		.min_words = 1,
 		.max_words = 1,
 		.run = sp_cmd_sync,
@@ -803,10 +804,9 @@ void sp_options_help(FILE *out, const struct sp_command *command)
 		print_options(out, command->options | GLOBAL_OPTIONS);
 		return;
 	}
-	fprintf(out,
-		"usage: steadyport COMMAND [options]\n\n"
-		"Keeps every flow of a SO_REUSEPORT group on its worker while other workers die,\n"
-		"restart, join or drain. Works from outside on running servers.\n\nLook:\n");
+	fprintf(out, "usage: steadyport COMMAND [options]\n\n"
+		     "Keeps every flow of a SO_REUSEPORT group on its worker while other workers die,\n"
+		     "restart, join or drain. Works from outside on running servers.\n\nLook:\n");
 	print_commands(out, SP_COMMAND_LOOKS);
 	fprintf(out, "\nChange:\n");
 	print_commands(out, SP_COMMAND_CHANGES);

@@ -24,7 +24,7 @@
 #define LOCK_POLL_MS 20
 
 /* Every pinned object, once. */
-#define SP_PIN_LIST(X)                \
+#define SP_PIN_LIST(X)               \
 	X(prog, SP_PIN_PROG)         \
 	X(slots, SP_PIN_SLOTS)       \
 	X(views, SP_PIN_VIEWS)       \
@@ -41,7 +41,8 @@ bool sp_name_is_valid(const char *name)
 	if (len == 0 || len > SP_NAME_MAX || name[0] == '-')
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (!isascii(name[i]) || (!isalnum((unsigned char)name[i]) && name[i] != '_' && name[i] != '-'))
+		if (!isascii(name[i]) ||
+		    (!isalnum((unsigned char)name[i]) && name[i] != '_' && name[i] != '-'))
 			return false;
 	return true;
 }
@@ -80,7 +81,8 @@ int sp_pin_root(const char *bpffs)
 		if (mount("bpf", bpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700")) {
 			int err = sp_fail(-errno, "cannot mount bpffs on %s", bpffs);
 
-			sp_hint("mount it: mount -t bpf bpf %s, or name another place with --bpffs DIR", bpffs);
+			sp_hint("mount it: mount -t bpf bpf %s, or name another place with --bpffs DIR",
+				bpffs);
 			return err;
 		}
 		sp_note("mounted bpffs on %s", bpffs);
@@ -106,7 +108,8 @@ int sp_pin_lock(const char *bpffs, int *ret_fd)
 		if (errno != EWOULDBLOCK)
 			return sp_fail(-errno, "cannot lock %s", path);
 		if (waited >= LOCK_PATIENCE_MS) {
-			sp_warn("another steadyport is changing something (it holds %s): waiting for it", path);
+			sp_warn("another steadyport is changing something (it holds %s): waiting for it",
+				path);
 			while (flock(fd, LOCK_EX))
 				if (errno != EINTR)
 					return sp_fail(-errno, "cannot lock %s", path);
@@ -139,22 +142,26 @@ static int check_abi(const char *path, int ctl)
 		if (value[1] == SP_ABI_VERSION && info.value_size == sizeof(struct sp_ctl))
 			return 0;
 	}
-	sp_refuse(0, "%s was made by a steadyport with ABI version %u; this one has version %d", path, value[1],
-		  SP_ABI_VERSION);
+	sp_refuse(0, "%s was made by a steadyport with ABI version %u; this one has version %d", path,
+		  value[1], SP_ABI_VERSION);
 	sp_hint("use that version to detach it, then attach with this one");
 	return -EPROTO;
 }
 
 int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins)
 {
-	struct { int *fd; const char *file; } objects[16];
+	struct {
+		int *fd;
+		const char *file;
+	} objects[16];
 	sp_autopins struct sp_pins pins = SP_PINS_NONE;
 	char path[PATH_MAX], file[PATH_MAX + 32];
 	size_t n = 0;
 	int err;
 
 	if (!sp_name_is_valid(name)) {
-		sp_refuse(0, "%s is not a group's name: letters, digits, '_' and '-', at most %d", name, SP_NAME_MAX);
+		sp_refuse(0, "%s is not a group's name: letters, digits, '_' and '-', at most %d", name,
+			  SP_NAME_MAX);
 		return -ENOENT;
 	}
 	group_path(bpffs, "", name, path);
@@ -164,8 +171,8 @@ int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins)
 		return -ENOENT;
 	}
 
-#define OBJECT(member, name)              \
-	objects[n].fd = &pins.member;     \
+#define OBJECT(member, name)          \
+	objects[n].fd = &pins.member; \
 	objects[n++].file = name;
 	SP_PIN_LIST(OBJECT)
 #undef OBJECT
@@ -241,9 +248,9 @@ static int stage(const struct sp_pins *pins, const char *path)
 
 	if (mkdir(path, 0700))
 		return sp_fail(-errno, "cannot make %s", path);
-#define PIN(member, name)                                               \
-	snprintf(file, sizeof(file), "%s/%s", path, name);              \
-	if (bpf_obj_pin(pins->member, file))                            \
+#define PIN(member, name)                                  \
+	snprintf(file, sizeof(file), "%s/%s", path, name); \
+	if (bpf_obj_pin(pins->member, file))               \
 		return sp_fail(-errno, "cannot pin %s", file);
 	SP_PIN_LIST(PIN)
 #undef PIN

@@ -109,11 +109,14 @@ static int refuse_foreign(const struct reconcile *r)
 	if (r->options->may_replace)
 		return 0;
 	if (g->prog_id)
-		sp_refuse(0, "%s is steered by another program: %u %s", sp_group_endpoint(g, endpoint), g->prog_id,
-			  g->prog_name);
+		sp_refuse(0, "%s is steered by another program: %u %s", sp_group_endpoint(g, endpoint),
+			  g->prog_id, g->prog_name);
 	else
 		sp_refuse(0, "%s is steered by a classic BPF program", sp_group_endpoint(g, endpoint));
-	sp_hint("to take it over: steadyport attach %s %s --replace", r->pins->name, endpoint);
+	if (r->state->ctl.attached_at)
+		sp_hint("to take it back: steadyport sync %s --replace", r->pins->name);
+	else
+		sp_hint("to take it over: steadyport attach %s %s --replace", r->pins->name, endpoint);
 	return -EBUSY;
 }
 
@@ -135,11 +138,13 @@ static int refuse_out_of_reach(const struct reconcile *r, __u32 unseen, __u32 fo
 
 	sp_group_endpoint(r->group, endpoint);
 	if (unseen)
-		sp_refuse(0, "%s: %u of %u members are held by processes that cannot be seen from here", endpoint,
-			  unseen, r->group->size);
+		sp_refuse(0, "%s: %u of %u members are held by processes that cannot be seen from here",
+			  endpoint, unseen, r->group->size);
 	if (forbidden)
-		sp_refuse(0, "%s: %u of %u members are held by processes that may not be read (need CAP_SYS_PTRACE)",
-			  endpoint, forbidden, r->group->size);
+		sp_refuse(
+			0,
+			"%s: %u of %u members are held by processes that may not be read (need CAP_SYS_PTRACE)",
+			endpoint, forbidden, r->group->size);
 	sp_hint("run it as root in the host's pid namespace, or say --partial: those members then get no traffic");
 	return -EPERM;
 }
@@ -169,7 +174,8 @@ static int take_sockets(struct reconcile *r)
 		if (err == -ESTALE)
 			continue;
 		if (err == -EMFILE)
-			return sp_fail(err, "cannot take the sockets of %zu members at once", r->group->nmembers);
+			return sp_fail(err, "cannot take the sockets of %zu members at once",
+				       r->group->nmembers);
 		if (err) {
 			sp_note("member %llu of %s: %s", m->cookie, r->pins->name, strerror(-err));
 			forbidden++;
@@ -200,7 +206,8 @@ static int mark_dead(struct reconcile *r)
 		struct sp_info *info = &r->state->info[s];
 		int err;
 
-		if (info->state == SP_SLOT_FREE || info->state == SP_SLOT_DEAD || sp_slot_is_live(r->state, s))
+		if (info->state == SP_SLOT_FREE || info->state == SP_SLOT_DEAD ||
+		    sp_slot_is_live(r->state, s))
 			continue;
 		info->state = SP_SLOT_DEAD;
 		info->died_at = sp_wall_ns();
@@ -391,7 +398,8 @@ static void view_of_kernel(const struct reconcile *r, struct sp_view *ret_view)
 
 static bool is_same_function(const struct sp_view *a, const struct sp_view *b)
 {
-	return a->kind == b->kind && a->nslots == b->nslots && !memcmp(a->usable, b->usable, sizeof(a->usable)) &&
+	return a->kind == b->kind && a->nslots == b->nslots &&
+	       !memcmp(a->usable, b->usable, sizeof(a->usable)) &&
 	       !memcmp(a->owner, b->owner, sizeof(a->owner));
 }
 
@@ -517,7 +525,8 @@ static int advance(struct reconcile *r)
 	if (!r->next.learn_until_ns)
 		previous = NULL;
 
-	if (!kernel && sp_plan_is_same(in_force, &r->next) && in_force->learn_until_ns == r->next.learn_until_ns)
+	if (!kernel && sp_plan_is_same(in_force, &r->next) &&
+	    in_force->learn_until_ns == r->next.learn_until_ns)
 		return 0;
 	if (r->is_open && now + WINDOW_MARGIN_NS / 2 > r->current.learn_until_ns)
 		return -EAGAIN;

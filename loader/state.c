@@ -64,8 +64,8 @@ int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state)
 	if (err)
 		return err;
 	if (state->ctl.current >= SP_VIEWS) {
-		sp_refuse(0, "the state of %s is damaged: it names view %u of %d", pins->name, state->ctl.current,
-			  SP_VIEWS);
+		sp_refuse(0, "the state of %s is damaged: it names view %u of %d", pins->name,
+			  state->ctl.current, SP_VIEWS);
 		sp_hint("start anew: steadyport detach %s, then attach", pins->name);
 		return -EPROTO;
 	}
@@ -88,7 +88,8 @@ const struct sp_view *sp_state_previous(const struct sp_state *state, __u64 now_
 {
 	const struct sp_view *current = sp_state_current(state);
 
-	return now_ns < current->learn_until_ns && current->prev < SP_VIEWS ? &state->views[current->prev] : NULL;
+	return now_ns < current->learn_until_ns && current->prev < SP_VIEWS ? &state->views[current->prev] :
+									      NULL;
 }
 
 void sp_state_address(const struct sp_state *state, struct sp_address *ret_address)
@@ -164,8 +165,8 @@ int sp_state_mark_attached(const struct sp_pins *pins)
 	return 0;
 }
 
-int sp_state_each_flow(const struct sp_pins *pins, int (*each)(void *ctx, __u64 hash, const struct sp_flow *flow),
-		       void *ctx)
+int sp_state_each_flow(const struct sp_pins *pins,
+		       int (*each)(void *ctx, __u64 hash, const struct sp_flow *flow), void *ctx)
 {
 	sp_autofree struct sp_flow *flows = calloc(FLOWS_PER_BATCH, sizeof(*flows));
 	sp_autofree __u64 *hashes = calloc(FLOWS_PER_BATCH, sizeof(*hashes));
@@ -177,7 +178,8 @@ int sp_state_each_flow(const struct sp_pins *pins, int (*each)(void *ctx, __u64 
 		return sp_fail(-ENOMEM, "cannot read the kept flows of %s", pins->name);
 	while (err != -ENOENT) {
 		count = room;
-		err = bpf_map_lookup_batch(pins->flows, first ? NULL : &batch, &batch, hashes, flows, &count, NULL);
+		err = bpf_map_lookup_batch(pins->flows, first ? NULL : &batch, &batch, hashes, flows, &count,
+					   NULL);
 		if (err == -ENOSPC && room < (1U << 24)) {
 			/* One hash chain is longer than the buffer: it comes whole or not at all. */
 			room *= 2;

@@ -64,7 +64,8 @@ static int write_empty_view(const struct sp_pins *pins)
 	return sp_state_write_view(pins, 0, view);
 }
 
-int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows, struct sp_pins *ret_pins)
+int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows,
+		  struct sp_pins *ret_pins)
 {
 	__attribute__((cleanup(destroy_skeleton))) struct steer *skel = steer__open();
 	sp_autopins struct sp_pins pins = SP_PINS_NONE;

@@ -15,7 +15,8 @@
  * The first view is an empty table: nothing usable, nothing moving.
  * Returns 0 or -errno (logged).
  */
-int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows, struct sp_pins *ret_pins);
+int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows,
+		  struct sp_pins *ret_pins);
 
 /* Kernel id of a loaded program, or -errno. */
 int sp_steer_program_id(const struct sp_pins *pins, __u32 *ret_id);

@@ -27,7 +27,8 @@ struct tour {
 
 static void title(const struct tour *tour, const char *text)
 {
-	fprintf(tour->out, "%s%s%s\n", tour->has_colour ? "\033[1m" : "", text, tour->has_colour ? "\033[0m" : "");
+	fprintf(tour->out, "%s%s%s\n", tour->has_colour ? "\033[1m" : "", text,
+		tour->has_colour ? "\033[0m" : "");
 }
 
 static const char *outcome(int err)
@@ -40,7 +41,8 @@ static const char *outcome(int err)
 }
 
 /* A TCP listener in a process of its own. */
-static int listen_on(const char *text, __u16 port, const struct sp_lab_options *options, struct sp_lab_worker *ret)
+static int listen_on(const char *text, __u16 port, const struct sp_lab_options *options,
+		     struct sp_lab_worker *ret)
 {
 	struct sp_address address;
 	int err = sp_lab_address(text, &address);
@@ -73,7 +75,8 @@ static void show_meetings(const struct tour *tour)
 			struct sp_lab_worker second = { 0 };
 
 			err = listen_on(addresses[column], first.port, &plain, &second);
-			fprintf(tour->out, "%s%*s", outcome(err), is_last ? 0 : COLUMN - (int)strlen(outcome(err)), "");
+			fprintf(tour->out, "%s%*s", outcome(err),
+				is_last ? 0 : COLUMN - (int)strlen(outcome(err)), "");
 			sp_lab_kill(&second);
 		}
 		fputc('\n', tour->out);
@@ -144,14 +147,16 @@ static int show_second(const struct tour *tour, bool first_shares, bool second_s
 {
 	const struct sp_lab_options first_options = { .id = 0, .reuseport = first_shares };
 	const struct sp_lab_options second_options = { .id = 1, .reuseport = second_shares, .uid = uid };
+	const char *how = second_shares ? "with:" : "without:";
 	struct sp_lab_worker first = { 0 }, second = { 0 };
 	int err = listen_on("127.0.0.1", 0, &first_options, &first);
 
 	if (err)
 		return sp_fail(err, "cannot listen on 127.0.0.1");
 	err = listen_on("127.0.0.1", first.port, &second_options, &second);
-	fprintf(tour->out, "   first %-8s second %-24s %s\n", first_shares ? "with," : "without,",
-		uid ? "with, but another user:" : second_shares ? "with:" : "without:",
+	if (uid)
+		how = "with, but another user:";
+	fprintf(tour->out, "   first %-8s second %-24s %s\n", first_shares ? "with," : "without,", how,
 		err ? outcome(err) : "ok, both listen");
 	sp_lab_kill(&second);
 	sp_lab_kill(&first);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The tour: from "who may listen where" to what steadyport changes, each line the outcome of system calls made now. */
+/*
+ * The tour: from "who may listen where" to what steadyport changes, each line the outcome of system calls
+ * made now.
+ */
 #ifndef STEADYPORT_TOUR_H
 #define STEADYPORT_TOUR_H
 

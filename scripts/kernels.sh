@@ -53,27 +53,34 @@ package_of() {
 	} | awk '{ print $1 }' | sort -V | tail -n 1
 }
 
-# Prints the path of the unpacked kernel, downloading it at first.
-fetch() {
-	local package dir
+# Downloads and unpacks a package, complete or not at all.
+unpack() {
+	local dir=$1 package=$2
 
-	package=$(package_of "$1")
-	if [[ -z $package ]] && ((EUID == 0)); then
-		apt-get update -qq >&2 || true
+	echo "downloading $package" >&2
+	rm -rf "$dir" "$dir.new"
+	mkdir -p "$dir.new"
+	(cd "$dir.new" && apt-get download -qq -o APT::Sandbox::User=root "$package") >&2 || return 1
+	dpkg -x "$dir.new/"*.deb "$dir.new"
+	rm -f "$dir.new/"*.deb
+	mv "$dir.new" "$dir"
+}
+
+# Prints the path of the newest kernel of a version, nothing if there is none.
+fetch() {
+	local package dir try
+
+	for try in first second; do
 		package=$(package_of "$1")
-	fi
-	[[ $package ]] || return 0
-	dir=$BUILD/kernels/$package
-	if ! compgen -G "$dir/boot/vmlinuz-*" >/dev/null; then
-		echo "downloading $package" >&2
-		rm -rf "$dir" "$dir.new"
-		mkdir -p "$dir.new"
-		(cd "$dir.new" && apt-get download -qq "$package") >&2 || return 0
-		dpkg -x "$dir.new/"*.deb "$dir.new"
-		rm -f "$dir.new/"*.deb
-		mv "$dir.new" "$dir"
-	fi
-	compgen -G "$dir/boot/vmlinuz-*"
+		dir=$BUILD/kernels/$package
+		if [[ $package ]] && { [[ -d $dir ]] || unpack "$dir" "$package"; }; then
+			compgen -G "$dir/boot/vmlinuz-*"
+			return
+		fi
+		# No index yet, or one so old that its packages have been replaced.
+		[[ $try == first ]] && ((EUID == 0)) || return 0
+		apt-get update -qq >&2 || return 0
+	done
 }
 
 # Kernels under KERNEL_DIR that fit a version.

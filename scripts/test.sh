@@ -101,7 +101,7 @@ part_e2e() {
 }
 
 part_asan() {
-	local asan=("${build[@]}" BUILD=build/asan SANITIZE=address,undefined)
+	local asan=("${build[@]}" BUILD=build/asan "SANITIZE=address,undefined")
 
 	# cmocka's own handler for SIGSEGV would hide where it happened.
 	export ASAN_OPTIONS=handle_segv=2:handle_sigbus=2:handle_sigfpe=2 UBSAN_OPTIONS=print_stacktrace=1

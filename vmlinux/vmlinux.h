@@ -77,10 +77,10 @@ struct bpf_sock {
 	__s32 rx_queue_mapping;
 };
 
-#define __bpf_md_ptr(type, name)        \
-	union {                         \
-		type name;              \
-		__u64 : 64;             \
+#define __bpf_md_ptr(type, name) \
+	union {                  \
+		type name;       \
+		__u64 : 64;      \
 	} __attribute__((aligned(8)))
 
 struct sk_reuseport_md {

@@ -91,9 +91,12 @@ static __always_inline int sp_choose_scan(const struct sp_view *view, __u64 hash
 	return SP_CHOICE_NONE;
 }
 
-/* The whole function of a TABLE view. The program spells the same four steps with its own functions for the last. */
-static __always_inline int sp_choose(const struct sp_view *view, __u64 hash, void *ctx,
-				     int (*take)(void *ctx, __u32 slot))
+/*
+ * A TABLE view as the previous one, for flows not seen yet: its usable slots only. The last resort of sp_choose()
+ * would find whoever joined since, not where the flow went. The program spells both functions with the same steps.
+ */
+static __always_inline int sp_choose_usable(const struct sp_view *view, __u64 hash, void *ctx,
+					    int (*take)(void *ctx, __u32 slot))
 {
 	int choice = sp_choose_owner(view, hash, ctx, take);
 
@@ -101,9 +104,16 @@ static __always_inline int sp_choose(const struct sp_view *view, __u64 hash, voi
 		choice = sp_choose_probe(view, hash, ctx, take);
 	if (choice < 0)
 		choice = sp_choose_scan(view, hash, true, ctx, take);
-	if (choice < 0)
-		choice = sp_choose_scan(view, hash, false, ctx, take);
 	return choice;
+}
+
+/* A TABLE view as the current one. */
+static __always_inline int sp_choose(const struct sp_view *view, __u64 hash, void *ctx,
+				     int (*take)(void *ctx, __u32 slot))
+{
+	int choice = sp_choose_usable(view, hash, ctx, take);
+
+	return choice >= 0 ? choice : sp_choose_scan(view, hash, false, ctx, take);
 }
 
 /*

@@ -110,7 +110,8 @@ static void parse__bad_endpoints__refused_with_the_reason(void **state)
 		{ "udp:[fe80::1%]:53", "device" },
 		{ "udp:[fe80::1%a b]:53", "device" },
 		{ "udp:[fe80::1%a%b]:53", "device" },
-		{ "udp:[fe80::1%a-name-that-is-longer-than-any-address-or-device-could-ever-be]:53", "device" },
+		{ "udp:[fe80::1%a-name-that-is-longer-than-any-address-or-device-could-ever-be]:53",
+		  "device" },
 		{ "udp:%eth0:53", "four numbers" },
 	};
 
@@ -121,7 +122,8 @@ static void parse__bad_endpoints__refused_with_the_reason(void **state)
 
 		memset(&e, 0xa5, sizeof(e));
 		memset(&untouched, 0xa5, sizeof(untouched));
-		if (sp_endpoint_parse(cases[i].text, &e, &why) != -EINVAL || !why || !strstr(why, cases[i].why))
+		if (sp_endpoint_parse(cases[i].text, &e, &why) != -EINVAL || !why ||
+		    !strstr(why, cases[i].why))
 			fail_msg("%s: %s", cases[i].text, why ?: "accepted");
 		assert_memory_equal(&e, &untouched, sizeof(e));
 	}
@@ -129,8 +131,10 @@ static void parse__bad_endpoints__refused_with_the_reason(void **state)
 
 static void address_port_parse__flow_ends__read_or_refused(void **state)
 {
-	static const char *const bad[] = { "80",	   "1.2.3.4", "1.2.3.4:0", "::1:80", "[::1]",
-					   "tcp:1.2.3.4:5", "",	      "[fe80::1%eth0]:53", "1.2.3.4%eth0:53" };
+	static const char *const bad[] = {
+		"80", "1.2.3.4",	   "1.2.3.4:0",	     "::1:80", "[::1]", "tcp:1.2.3.4:5",
+		"",   "[fe80::1%eth0]:53", "1.2.3.4%eth0:53"
+	};
 	char text[SP_ENDPOINT_STRLEN];
 	struct sp_address address;
 	const char *why;
@@ -241,7 +245,8 @@ static void matches__device__must_be_the_bound_one(void **state)
 
 static void is_any__zero_addresses__only_those(void **state)
 {
-	struct sp_endpoint any4 = parsed("udp:0.0.0.0:1"), any6 = parsed("udp:[::]:1"), one = parsed("udp:[::1]:1");
+	struct sp_endpoint any4 = parsed("udp:0.0.0.0:1"), any6 = parsed("udp:[::]:1"),
+			   one = parsed("udp:[::1]:1");
 
 	(void)state;
 	assert_true(sp_address_is_any(&any4.address));
