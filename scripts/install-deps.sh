@@ -15,7 +15,7 @@ usage() {
 }
 
 has() {
-	dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
+	[[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
 # Debian has bpftool as a package. Ubuntu packs it with the tools of a kernel version; any version will do.
@@ -65,7 +65,7 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 if [[ $bpftool ]]; then
 	# Ubuntu's name for it is virtual or missing, so the index has no version to install.
-	if apt-cache policy bpftool 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+	if [[ $(apt-cache policy bpftool 2>/dev/null) == *"Candidate: "[0-9]* ]]; then
 		missing+=(bpftool)
 	else
 		missing+=(linux-tools-common linux-tools-generic)

@@ -62,7 +62,7 @@ check_format() {
 
 	# Another version of clang-format would ask for other line breaks.
 	for tool in clang-format-14 clang-format; do
-		if "$tool" --version 2>/dev/null | grep -q 'version 14\.'; then
+		if [[ $("$tool" --version 2>/dev/null) == *"version 14."* ]]; then
 			"${build[@]}" format-check CLANG_FORMAT="$tool"
 			return
 		fi
