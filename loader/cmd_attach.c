@@ -164,9 +164,10 @@ static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint
 		err = -ENOENT;
 	}
 	if (err) {
-		/* What was enrolled leaves its slot with the map; the kernel never heard of the program. */
-		if (is_new)
+		if (is_new) {
+			sp_state_empty_slots(pins.slots);
 			sp_pin_remove(args->bpffs, pins.name);
+		}
 		return err;
 	}
 	report(&pins, group, result);

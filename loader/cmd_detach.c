@@ -15,6 +15,7 @@
 #include "members.h"
 #include "pin.h"
 #include "render.h"
+#include "state.h"
 #include "steer.h"
 
 static int detach_group(const struct sp_group *group, const char *name)
@@ -55,6 +56,11 @@ static int detach_everywhere(const struct sp_args *args, const char *name)
 			continue;
 		err = detach_group(&groups->groups[i], name);
 		found++;
+	}
+	if (!err) {
+		sp_autoclose int slots = sp_pin_open_slots(args->bpffs, name);
+
+		sp_state_empty_slots(slots);
 	}
 	if (!err && !found)
 		sp_render_line("%s: its program was attached to no visible group", name);

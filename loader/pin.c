@@ -213,6 +213,17 @@ int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret
 	return 0;
 }
 
+int sp_pin_open_slots(const char *bpffs, const char *name)
+{
+	char path[PATH_MAX], file[PATH_MAX + 32];
+	int fd;
+
+	group_path(bpffs, "", name, path);
+	snprintf(file, sizeof(file), "%s/" SP_PIN_SLOTS, path);
+	fd = bpf_obj_get(file);
+	return fd < 0 ? -errno : fd;
+}
+
 bool sp_pin_exists(const char *bpffs, const char *name)
 {
 	char path[PATH_MAX];

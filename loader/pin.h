@@ -63,6 +63,9 @@ int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins);
 /* Only the program, whatever version made it; the other fds stay -1. Returns 0, -ENOENT (not logged), -errno (logged). */
 int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret_pins);
 
+/* Only the sockarray, whatever version made it: an fd, or -errno (not logged). */
+int sp_pin_open_slots(const char *bpffs, const char *name);
+
 /* True when NAME has pins, readable or not. */
 bool sp_pin_exists(const char *bpffs, const char *name);
 

@@ -2,7 +2,6 @@
 /* Makes a steered group's state fit its members. */
 #include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <bpf/bpf.h>
 #include <steadyport/choose.h>
@@ -13,12 +12,13 @@
 #include "steer.h"
 
 #define SCAN_TRIES 3
+#define RELEASE_PATIENCE_MS 2000
+#define RELEASE_POLL_MS 10
 #define WINDOW_MARGIN_NS 50000000ULL /* a window that ends sooner is waited for rather than merged with */
 
 /* A member that is in no slot yet. */
 struct newcomer {
 	const struct sp_member *member;
-	int fd;
 	__u32 slot;
 };
 
@@ -120,17 +120,7 @@ static int refuse_foreign(const struct reconcile *r)
 	return -EBUSY;
 }
 
-/* --- taking newcomers' sockets --- */
-
-static void raise_fd_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
+/* --- finding newcomers --- */
 
 static int refuse_out_of_reach(const struct reconcile *r, __u32 unseen, __u32 forbidden)
 {
@@ -149,7 +139,8 @@ static int refuse_out_of_reach(const struct reconcile *r, __u32 unseen, __u32 fo
 	return -EPERM;
 }
 
-static int take_sockets(struct reconcile *r)
+/* Whether a member's socket can be had is tried before anything changes; it is taken again when it is enrolled. */
+static int find_newcomers(struct reconcile *r)
 {
 	__u32 forbidden = 0, unseen = 0;
 
@@ -158,42 +149,31 @@ static int take_sockets(struct reconcile *r)
 	r->newcomers = calloc(r->group->nmembers + 1, sizeof(*r->newcomers));
 	if (!r->newcomers)
 		return sp_fail(-ENOMEM, "cannot enrol the members of %s", r->pins->name);
-	raise_fd_limit();
 
 	if (r->group->size > r->group->nmembers)
 		unseen = r->group->size - r->group->nmembers;
 	for (size_t i = 0; i < r->group->nmembers; i++) {
 		const struct sp_member *m = &r->group->members[i];
-		struct newcomer *n = &r->newcomers[r->nnewcomers];
+		sp_autoclose int fd = -1;
 		int err;
 
 		/* A connected UDP socket gets its peer's packets without us and nobody else's with us. */
 		if (m->is_connected || find_cookie(r->state, m->cookie) >= 0)
 			continue;
-		err = sp_group_socket(m, &n->fd);
+		err = sp_group_socket(m, &fd);
 		if (err == -ESTALE)
 			continue;
-		if (err == -EMFILE)
-			return sp_fail(err, "cannot take the sockets of %zu members at once",
-				       r->group->nmembers);
 		if (err) {
 			sp_note("member %llu of %s: %s", m->cookie, r->pins->name, strerror(-err));
 			forbidden++;
 			continue;
 		}
-		n->member = m;
-		r->nnewcomers++;
+		r->newcomers[r->nnewcomers++].member = m;
 	}
 	r->result->out_of_reach = unseen + forbidden;
 	if (r->result->out_of_reach && !r->options->may_be_partial)
 		return refuse_out_of_reach(r, unseen, forbidden);
 	return 0;
-}
-
-static void drop_sockets(struct reconcile *r)
-{
-	for (size_t i = 0; i < r->nnewcomers; i++)
-		sp_close_fd(&r->newcomers[i].fd);
 }
 
 /* --- slots --- */
@@ -220,15 +200,35 @@ static int mark_dead(struct reconcile *r)
 }
 
 /*
- * The incarnation goes up before the socket is in the slot, so that no kept flow of the dead worker finds the new
- * one. A crash in between leaves a slot that looks dead: the next pass takes it again.
+ * A socket fits one sockarray. When a program is replaced that has the members in one of its own, they are free only
+ * when it is detached and the kernel has freed its maps, which takes a grace period or two.
  */
-static int enrol_one(struct reconcile *r, struct newcomer *n)
+static int put_in_slot(struct reconcile *r, __u32 slot, int socket)
+{
+	const struct timespec tick = { .tv_nsec = RELEASE_POLL_MS * 1000000L };
+	__u64 value = socket;
+	int err = bpf_map_update_elem(r->pins->slots, &slot, &value, BPF_ANY);
+
+	if (err != -EBUSY || !r->result->did_replace)
+		return err;
+	sp_group_detach(socket);
+	for (int waited = 0; err == -EBUSY && waited < RELEASE_PATIENCE_MS; waited += RELEASE_POLL_MS) {
+		nanosleep(&tick, NULL);
+		err = bpf_map_update_elem(r->pins->slots, &slot, &value, BPF_ANY);
+	}
+	return err;
+}
+
+/*
+ * The incarnation goes up before the socket is in the slot, so that no kept flow of the dead worker finds the new
+ * one. A crash in between leaves a slot that looks dead: the next pass takes it again. The duplicate of the socket
+ * is open for as short as can be: a worker that is killed now must not live on in it.
+ */
+static int enrol_one(struct reconcile *r, const struct newcomer *n)
 {
 	const struct sp_owner *owner = &n->member->owners[0];
 	struct sp_info *info = &r->state->info[n->slot];
 	const struct sp_info before = *info;
-	__u64 value = n->fd;
 	int err;
 
 	info->incarnation++;
@@ -243,8 +243,13 @@ static int enrol_one(struct reconcile *r, struct newcomer *n)
 	if (err)
 		return err;
 
-	err = bpf_map_update_elem(r->pins->slots, &n->slot, &value, BPF_ANY);
-	sp_close_fd(&n->fd);
+	{
+		sp_autoclose int socket = -1;
+
+		err = sp_group_socket(n->member, &socket);
+		if (!err)
+			err = put_in_slot(r, n->slot, socket);
+	}
 	if (!err) {
 		r->state->cookie[n->slot] = info->cookie;
 		r->result->enrolled[r->result->nenrolled++] = n->slot;
@@ -254,7 +259,7 @@ static int enrol_one(struct reconcile *r, struct newcomer *n)
 	if (err == -EBUSY)
 		sp_warn("%s: the socket of %s[%u] (cookie %llu) is in another BPF map already, so it cannot be enrolled",
 			r->pins->name, owner->comm, owner->pid, n->member->cookie);
-	else if (err != -EINVAL) /* closed meanwhile */
+	else if (err != -EINVAL && err != -ESTALE) /* these two: closed meanwhile */
 		sp_warn("%s: cannot enrol %s[%u] (cookie %llu): %s", r->pins->name, owner->comm, owner->pid,
 			n->member->cookie, strerror(-err));
 	r->slots.slot[n->slot].is_live = false;
@@ -540,13 +545,17 @@ static int attach(struct reconcile *r)
 	char endpoint[SP_ENDPOINT_STRLEN];
 	int err;
 
-	if (!r->group || r->is_attached)
+	/* Attached, and killed before it was noted: still to be completed. */
+	if (!r->group || (r->is_attached && r->state->ctl.attached_at))
 		return 0;
-	err = sp_group_any_socket(r->group, &socket);
-	if (!err)
-		err = sp_group_attach(socket, r->pins->prog);
-	if (err)
-		return sp_fail(err, "cannot attach the program to %s", sp_group_endpoint(r->group, endpoint));
+	if (!r->is_attached) {
+		err = sp_group_any_socket(r->group, &socket);
+		if (!err)
+			err = sp_group_attach(socket, r->pins->prog);
+		if (err)
+			return sp_fail(err, "cannot attach the program to %s",
+				       sp_group_endpoint(r->group, endpoint));
+	}
 	r->result->did_attach = true;
 	return sp_state_mark_attached(r->pins);
 }
@@ -557,7 +566,7 @@ static int reconcile(struct reconcile *r)
 
 	err = look(r);
 	err = err ?: refuse_foreign(r);
-	err = err ?: take_sockets(r);
+	err = err ?: find_newcomers(r);
 	if (err)
 		return err;
 	sp_reconcile_slots(r->state, &r->slots);
@@ -602,7 +611,6 @@ int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *
 		for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
 			ret_result->live += sp_slot_is_live(r->state, s);
 	}
-	drop_sockets(r);
 	free(r->newcomers);
 	free(r->kept);
 	sp_groups_free(&r->groups);

@@ -130,6 +130,12 @@ int sp_state_write_info(const struct sp_pins *pins, __u32 slot, const struct sp_
 	return err ? sp_fail(err, "cannot write slot %u of %s", slot, pins->name) : 0;
 }
 
+void sp_state_empty_slots(int slots)
+{
+	for (__u32 s = 0; slots >= 0 && s < SP_SLOTS_MAX; s++)
+		bpf_map_delete_elem(slots, &s);
+}
+
 /* Through a mapping a single word is stored; an update of the element would rewrite all of it. */
 static int map_ctl(const struct sp_pins *pins, struct sp_ctl **ret_ctl)
 {

@@ -46,6 +46,12 @@ __u64 sp_wall_ns(void);
 int sp_state_write_view(const struct sp_pins *pins, __u32 index, const struct sp_view *view);
 int sp_state_write_info(const struct sp_pins *pins, __u32 slot, const struct sp_info *info);
 
+/*
+ * Takes every socket out of the sockarray; a negative fd is ignored. Without this they are free for another array only
+ * when the kernel frees this one, some grace periods after its last user: an attach until then finds them taken.
+ */
+void sp_state_empty_slots(int slots);
+
 /* One 32-bit store through the mapping of sp_ctl, then a wait until no packet can still see the view before. */
 int sp_state_publish(const struct sp_pins *pins, __u32 index);
 
