@@ -109,19 +109,28 @@ static int refuse_none(const struct sp_groups *groups, const struct sp_endpoint 
 int sp_group_find(const struct sp_groups *groups, const struct sp_endpoint *endpoint, __u64 netns_cookie,
 		  const struct sp_group **ret_group)
 {
-	const struct sp_group *found = NULL;
-	size_t count = 0;
+	const struct sp_group *found = NULL, *on_all_devices = NULL;
+	size_t count = 0, unbound = 0;
 
 	for (size_t i = 0; i < groups->ngroups; i++) {
 		const struct sp_group *g = &groups->groups[i];
 
-		if (g->has_group && g->netns_cookie == netns_cookie && fits(g, endpoint)) {
-			found = found ?: g;
-			count++;
+		if (!g->has_group || g->netns_cookie != netns_cookie || !fits(g, endpoint))
+			continue;
+		found = found ?: g;
+		count++;
+		if (!g->ifindex) {
+			on_all_devices = g;
+			unbound++;
 		}
 	}
 	if (count == 0)
 		return refuse_none(groups, endpoint, netns_cookie);
+	/* An address without a device names the group that is bound to none, if there is one. */
+	if (count > 1 && endpoint->has_address && unbound == 1) {
+		found = on_all_devices;
+		count = 1;
+	}
 	if (count > 1)
 		return refuse_several(groups, endpoint, netns_cookie, found, count);
 	*ret_group = found;

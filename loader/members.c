@@ -54,7 +54,7 @@ static int compare_records(const void *pa, const void *pb)
 
 static bool is_same_group(const struct sp_member_record *a, const struct sp_member_record *b)
 {
-	return a->group ? a->group == b->group : a->cookie == b->cookie;
+	return a->group == b->group && (a->group || a->cookie == b->cookie);
 }
 
 static void describe_group(struct sp_group *g, const struct sp_member_record *r)
@@ -139,8 +139,10 @@ int sp_members_group(const struct sp_member_record *records, size_t nrecords, st
 
 	if (!sorted || !groups)
 		return -ENOMEM;
-	memcpy(sorted, records, nrecords * sizeof(*sorted));
-	qsort(sorted, nrecords, sizeof(*sorted), compare_records);
+	if (nrecords) {
+		memcpy(sorted, records, nrecords * sizeof(*sorted));
+		qsort(sorted, nrecords, sizeof(*sorted), compare_records);
+	}
 
 	err = add_records(groups, sorted, nrecords);
 	if (err)

@@ -159,6 +159,25 @@ static void find__several_fit__lists_them_and_names_one(void **state)
 		"       say which: steadyport attach NAME tcp:0.0.0.0:8080\n");
 }
 
+static void find__address_without_device__is_the_group_bound_to_none(void **state)
+{
+	struct sp_group list[] = {
+		group("tcp:0.0.0.0:8080", &nginx, HERE),
+		group("tcp:0.0.0.0:8080", &envoy, HERE),
+	};
+	struct answer answer;
+
+	(void)state;
+	list[0].ifindex = 3;
+	answer = find(list, 2, "tcp:0.0.0.0:8080");
+	assert_int_equal(answer.err, 0);
+	assert_ptr_equal(answer.group, &list[1]);
+	answer = find(list, 2, "tcp:0.0.0.0%3:8080");
+	assert_int_equal(answer.err, 0);
+	assert_ptr_equal(answer.group, &list[0]);
+	assert_int_equal(find(list, 2, "tcp:8080").err, -EEXIST);
+}
+
 static void find__more_than_a_message_holds__still_refused(void **state)
 {
 	struct sp_group list[200];
@@ -283,6 +302,7 @@ int main(void)
 		cmocka_unit_test(find__one_fits__found_and_nothing_said),
 		cmocka_unit_test(find__none__says_so),
 		cmocka_unit_test(find__several_fit__lists_them_and_names_one),
+		cmocka_unit_test(find__address_without_device__is_the_group_bound_to_none),
 		cmocka_unit_test(find__more_than_a_message_holds__still_refused),
 		cmocka_unit_test(find__other_network_namespace__says_where_and_how),
 		cmocka_unit_test(find__socket_without_reuseport__says_what_to_set),
