@@ -41,6 +41,11 @@ struct sp_args {
 
 enum sp_exit sp_cmd_attach(const struct sp_args *args);
 enum sp_exit sp_cmd_sync(const struct sp_args *args);
+enum sp_exit sp_cmd_drain(const struct sp_args *args);
+enum sp_exit sp_cmd_undrain(const struct sp_args *args);
+enum sp_exit sp_cmd_eject(const struct sp_args *args);
+enum sp_exit sp_cmd_retire(const struct sp_args *args);
+enum sp_exit sp_cmd_weight(const struct sp_args *args);
 enum sp_exit sp_cmd_detach(const struct sp_args *args);
 enum sp_exit sp_cmd_groups(const struct sp_args *args);
 enum sp_exit sp_cmd_list(const struct sp_args *args);

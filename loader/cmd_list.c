@@ -34,7 +34,8 @@ static __u64 age_ns(const struct sp_snapshot *s)
 
 static void add_row(struct sp_render_table *table, const struct sp_snapshot *s, __u64 kept)
 {
-	__u32 live = sp_snapshot_count(s, SP_SLOT_LIVE) + sp_snapshot_count(s, SP_SLOT_DRAINING);
+	__u32 live = sp_snapshot_count(s, SP_SLOT_LIVE) + sp_snapshot_count(s, SP_SLOT_DRAINING) +
+		     sp_snapshot_count(s, SP_SLOT_EJECTED);
 	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN], number[SP_RENDER_STRLEN];
 	bool is_attached = sp_snapshot_is_attached(s);
 
@@ -56,15 +57,15 @@ static json_t *json_row(const struct sp_snapshot *s, __u64 kept)
 	__u32 live = sp_snapshot_count(s, SP_SLOT_LIVE), draining = sp_snapshot_count(s, SP_SLOT_DRAINING);
 	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name", s->pins.name,
-			 "endpoint", sp_snapshot_endpoint(s, ':', endpoint), "protocol",
+	return json_pack("{s:s, s:s, s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+			 s->pins.name, "endpoint", sp_snapshot_endpoint(s, ':', endpoint), "protocol",
 			 sp_protocol_name(s->state->ctl.protocol), "netns",
 			 sp_render_json_text(sp_netns_name(s->state->ctl.netns_inode, netns)), "attached",
 			 sp_snapshot_is_attached(s), "program_id", (json_int_t)s->program_id, "members",
 			 (json_int_t)(s->group ? s->group->size : 0), "live", (json_int_t)live, "draining",
-			 (json_int_t)draining, "dead", (json_int_t)sp_snapshot_count(s, SP_SLOT_DEAD),
-			 "kept_flows", (json_int_t)kept, "attached_for_ms",
-			 (json_int_t)(age_ns(s) / 1000000));
+			 (json_int_t)draining, "ejected", (json_int_t)sp_snapshot_count(s, SP_SLOT_EJECTED),
+			 "dead", (json_int_t)sp_snapshot_count(s, SP_SLOT_DEAD), "kept_flows",
+			 (json_int_t)kept, "attached_for_ms", (json_int_t)(age_ns(s) / 1000000));
 }
 
 /* One group to the table or the array. Returns 0 or -errno (logged). */

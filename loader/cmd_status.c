@@ -26,7 +26,7 @@ struct report {
 	struct sp_counters *rows; /* slots', then the group's */
 	__u32 nrows;
 	__u64 kept_flows;
-	__u32 count[SP_SLOT_DEAD + 1]; /* by state */
+	__u32 count[SP_SLOT_EJECTED + 1]; /* by state */
 };
 
 static void free_report(struct report *r)
@@ -143,9 +143,9 @@ static int print_json(const struct report *r)
 		sp_snapshot_is_attached(s), "program_id", (json_int_t)s->program_id, "foreign_program_id",
 		json_foreign(s), "members", (json_int_t)count_members(s), "members_not_visible",
 		(json_int_t)count_hidden(s), "enrolled",
-		(json_int_t)(r->count[SP_SLOT_LIVE] + r->count[SP_SLOT_DRAINING]), "unenrolled",
-		(json_int_t)sp_snapshot_count_unenrolled(s), "learning", remaining > 0, "learn_remaining_ms",
-		(json_int_t)((remaining + NS_PER_MS - 1) / NS_PER_MS), "kept_flows",
+		(json_int_t)(r->count[SP_SLOT_LIVE] + r->count[SP_SLOT_DRAINING] + r->count[SP_SLOT_EJECTED]),
+		"unenrolled", (json_int_t)sp_snapshot_count_unenrolled(s), "learning", remaining > 0,
+		"learn_remaining_ms", (json_int_t)((remaining + NS_PER_MS - 1) / NS_PER_MS), "kept_flows",
 		(json_int_t)r->kept_flows, "hash", sp_options_hash_name(s->state->ctl.hash), "track",
 		sp_options_track_name(s->state->ctl.track), "moving_buckets", (json_int_t)count_moving(view),
 		"view_serial", (json_int_t)view->serial, "slots", json_slots(r), "group_counters",
@@ -155,7 +155,8 @@ static int print_json(const struct report *r)
 /* "4 slots: 2 live, 1 draining, 1 dead" */
 static const char *slots_text(const struct report *r, char buf[TEXT_STRLEN])
 {
-	static const enum sp_slot_state states[] = { SP_SLOT_LIVE, SP_SLOT_DRAINING, SP_SLOT_DEAD };
+	static const enum sp_slot_state states[] = { SP_SLOT_LIVE, SP_SLOT_DRAINING, SP_SLOT_EJECTED,
+						     SP_SLOT_DEAD };
 	__u32 all = SP_SLOTS_MAX - r->count[SP_SLOT_FREE];
 	const char *separator = ": ";
 	size_t len;

@@ -12,7 +12,7 @@
 #include <steadyport/abi.h>
 #include "cmd.h"
 
-#define SP_OPTIONS_WORDS_MAX 3 /* no command takes more words than `where` */
+#define SP_OPTIONS_WORDS_MAX 65 /* NAME and 64 slots, each of which may be a range */
 
 struct sp_options;
 

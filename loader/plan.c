@@ -32,7 +32,7 @@ static __u32 weight_of(const struct sp_plan_slot *slot)
 
 static bool is_usable(const struct sp_plan_slot *slot)
 {
-	return slot->is_assigned && slot->is_live && !slot->is_draining;
+	return slot->is_assigned && slot->is_live && !slot->is_draining && !slot->is_ejected;
 }
 
 int sp_plan_assign(struct sp_plan_slots *slots, size_t count, __u32 *ret_slots)
@@ -64,6 +64,7 @@ int sp_plan_assign(struct sp_plan_slots *slots, size_t count, __u32 *ret_slots)
 		slot->is_assigned = true;
 		slot->is_live = true;
 		slot->is_draining = false;
+		slot->is_ejected = false;
 		ret_slots[n++] = s;
 	}
 	return 0;
@@ -206,6 +207,12 @@ void sp_plan_first(const struct sp_plan_slots *slots, struct sp_view *ret_view)
 	sp_plan_owners(slots, ret_view->owner);
 }
 
+/* Whether flows that a view sends to this slot may be taken to be there. */
+static bool has_claim(const struct sp_plan_slot *slot)
+{
+	return slot->is_live && !slot->is_ejected;
+}
+
 bool sp_plan_effective(struct sp_view *view, const struct sp_plan_slots *slots)
 {
 	bool is_cleared = false;
@@ -214,7 +221,7 @@ bool sp_plan_effective(struct sp_view *view, const struct sp_plan_slots *slots)
 		for (__u32 i = 0; i < view->nslots && i < SP_BUCKETS; i++) {
 			__u16 owner = view->owner[i];
 
-			if (owner == SP_SLOT_NONE || (owner < SP_SLOTS_MAX && slots->slot[owner].is_live))
+			if (owner == SP_SLOT_NONE || (owner < SP_SLOTS_MAX && has_claim(&slots->slot[owner])))
 				continue;
 			view->owner[i] = SP_SLOT_NONE;
 			is_cleared = true;
@@ -223,7 +230,7 @@ bool sp_plan_effective(struct sp_view *view, const struct sp_plan_slots *slots)
 	}
 
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
-		if (slots->slot[s].is_live || !sp_bit(view->usable, s))
+		if (has_claim(&slots->slot[s]) || !sp_bit(view->usable, s))
 			continue;
 		view->usable[s / 64] &= ~(1ULL << (s % 64));
 		is_cleared = true;

@@ -15,6 +15,7 @@ struct sp_plan_slot {
 	bool is_assigned; /* it has a share of the table: enrolled once and not retired, dead or alive */
 	bool is_live; /* its socket is open now */
 	bool is_draining; /* it takes no new flows */
+	bool is_ejected; /* it takes none and has no claim to the flows it had */
 	__u32 weight; /* 0..SP_WEIGHT_MAX */
 };
 
@@ -55,7 +56,7 @@ void sp_plan_first(const struct sp_plan_slots *slots, struct sp_view *ret_view);
 
 /**
  * sp_plan_effective - the function that a view really is while these slots are live
- * @view:       its usable bits (TABLE) or owners (KERNEL) of slots that are not live are cleared. Whoever occupies
+ * @view:       its usable bits (TABLE) or owners (KERNEL) of slots that are not live, or ejected, are cleared. Whoever occupies
  *              such a slot later then has no claim to flows that went on to other slots (a rejoining worker).
  * Returns true when something was cleared.
  */

@@ -57,6 +57,7 @@ void sp_reconcile_slots(const struct sp_state *state, struct sp_plan_slots *ret_
 			.is_assigned = info->state != SP_SLOT_FREE,
 			.is_live = sp_slot_is_live(state, s),
 			.is_draining = info->state == SP_SLOT_DRAINING,
+			.is_ejected = info->state == SP_SLOT_EJECTED,
 			.weight = info->weight,
 		};
 	}
@@ -197,6 +198,25 @@ static int mark_dead(struct reconcile *r)
 		result->died[result->ndied++] = s;
 	}
 	return 0;
+}
+
+static int change(struct reconcile *r)
+{
+	char why[SP_CHANGE_WHY_LEN];
+	int err;
+
+	if (!r->options->change)
+		return 0;
+	err = sp_change_apply(r->options->change, r->state->info, r->state->cookie, r->result->is_changed,
+			      why);
+	if (err) {
+		sp_refuse(0, "%s: %s", r->pins->name, why);
+		sp_hint("see its slots: steadyport status %s", r->pins->name);
+	}
+	for (__u32 s = 0; !err && s < SP_SLOTS_MAX; s++)
+		if (r->result->is_changed[s])
+			err = sp_state_write_info(r->pins, s, &r->state->info[s]);
+	return err;
 }
 
 /*
@@ -569,12 +589,12 @@ static int reconcile(struct reconcile *r)
 	err = err ?: find_newcomers(r);
 	if (err)
 		return err;
-	sp_reconcile_slots(r->state, &r->slots);
-	err = assign_slots(r);
+	err = change(r);
 	if (err)
 		return err;
-
-	err = mark_dead(r);
+	sp_reconcile_slots(r->state, &r->slots);
+	err = assign_slots(r);
+	err = err ?: mark_dead(r);
 	if (err)
 		return err;
 	do {

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <steadyport/abi.h>
+#include "change.h"
 #include "members.h"
 #include "pin.h"
 #include "plan.h"
@@ -15,6 +16,7 @@
 
 struct sp_reconcile_options {
 	bool may_replace; /* take the group over from a program that is not ours */
+	const struct sp_change *change; /* what an operator asks for; NULL: nothing */
 	bool may_be_partial; /* go on though some members cannot be reached; they get no traffic */
 };
 
@@ -29,6 +31,7 @@ struct sp_reconcile_result {
 	__u32 died[SP_SLOTS_MAX]; /* slots seen to be dead for the first time, ascending */
 	__u32 moved_buckets;
 	__u32 replaced_program; /* id of the program that was attached before; 0: none or classic */
+	bool is_changed[SP_SLOTS_MAX]; /* by what was asked */
 	bool did_attach;
 	bool did_replace; /* something else was attached: its choices are unknown, so flows may have moved */
 	bool did_publish;
@@ -39,7 +42,7 @@ struct sp_reconcile_result {
 /**
  * sp_reconcile - enrol newcomers, mark the dead, rebalance, settle what was learned, attach if need be
  * The caller holds the lock. Returns 0 or -errno (logged): -EBUSY a foreign program is attached, -EPERM members out
- * of reach, -ENOSPC no slot left; with these three nothing was changed.
+ * of reach, -ENOSPC no slot left, -EINVAL a change that cannot be; with these nothing was changed.
  */
 int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *options,
 		 struct sp_reconcile_result *ret_result);

@@ -63,7 +63,7 @@ enum sp_slot_state sp_snapshot_slot_state(const struct sp_snapshot *snapshot, __
 {
 	enum sp_slot_state state = snapshot->state->info[slot].state;
 
-	if ((state == SP_SLOT_LIVE || state == SP_SLOT_DRAINING) && !sp_slot_is_live(snapshot->state, slot))
+	if (state != SP_SLOT_FREE && !sp_slot_is_live(snapshot->state, slot))
 		return SP_SLOT_DEAD;
 	return state;
 }
@@ -77,6 +77,8 @@ const char *sp_snapshot_state_name(enum sp_slot_state state)
 		return "draining";
 	case SP_SLOT_DEAD:
 		return "dead";
+	case SP_SLOT_EJECTED:
+		return "ejected";
 	case SP_SLOT_FREE:
 		break;
 	}

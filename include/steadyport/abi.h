@@ -93,6 +93,7 @@ enum sp_slot_state {
 	SP_SLOT_LIVE = 1, /* a member was enrolled; it may have died since: sp_slots tells */
 	SP_SLOT_DRAINING = 2, /* no new flows, old ones stay */
 	SP_SLOT_DEAD = 3, /* user space has seen that the member is gone */
+	SP_SLOT_EJECTED = 4, /* live, but nothing goes there: for a worker that hangs */
 };
 
 /* One element of sp_info for each slot. User space writes it; the program writes `empty_seen` only. */

@@ -155,6 +155,25 @@ static void plan__i2_slot_dies__its_flows_spread_by_weight(void **state)
 	assert_in_range(n[3], total * 58 / 100, total * 62 / 100);
 }
 
+static void plan__slot_ejected__has_no_claim_to_its_flows(void **state)
+{
+	struct sp_plan_slots slots = slots_of(4);
+	__u32 mine;
+
+	(void)state;
+	sp_plan_first(&slots, &first);
+	slots.slot[2].is_ejected = true;
+	assert_true(sp_plan_effective(&first, &slots));
+	assert_int_equal(first.usable[0], 0xb);
+	/* No bucket moves, and nothing is to be learned: both views send its flows to the others. */
+	assert_int_equal(sp_plan_next(&first, &first, false, NULL, &slots, &next), 0);
+	assert_int_equal(next.usable[0], 0xb);
+	assert_int_equal(count_moving(&next), 0);
+	/* It holds a socket: no newcomer is put over it. */
+	assert_int_equal(sp_plan_assign(&slots, 1, &mine), 0);
+	assert_int_equal(mine, 4);
+}
+
 static void plan__no_slots__nobody_owns_anything(void **state)
 {
 	struct sp_plan_slots slots = slots_of(0);
@@ -1227,6 +1246,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plan__first_view_of_four__each_owns_a_quarter),
 		cmocka_unit_test(plan__i2_slot_dies__its_flows_spread_by_weight),
+		cmocka_unit_test(plan__slot_ejected__has_no_claim_to_its_flows),
 		cmocka_unit_test(plan__no_slots__nobody_owns_anything),
 		cmocka_unit_test(plan__weights_1_and_15_times_100__quotas_are_the_exact_shares),
 		cmocka_unit_test(plan__weight_zero__owns_nothing_but_is_usable),

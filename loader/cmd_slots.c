@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* drain, undrain, eject, retire, weight: planned changes of a group's slots. */
+#include <errno.h>
+#include <stdio.h>
+#include "change.h"
+#include "cleanup.h"
+#include "cmd.h"
+#include "kernel.h"
+#include "log.h"
+#include "reconcile.h"
+#include "render.h"
+
+static const char *const did[] = {
+	[SP_CHANGE_DRAIN] = "draining: no new flows, the old ones stay",
+	[SP_CHANGE_UNDRAIN] = "taking new flows again",
+	[SP_CHANGE_EJECT] = "ejected: its flows are on the others; undrain lets it back in",
+	[SP_CHANGE_RETIRE] = "retired: its share went to the others",
+	[SP_CHANGE_WEIGHT] = "at its new weight",
+};
+
+static void report(const char *name, enum sp_change_kind kind, const struct sp_reconcile_result *result)
+{
+	char left[SP_RENDER_STRLEN];
+	bool is_changed = false;
+
+	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
+		if (!result->is_changed[s])
+			continue;
+		sp_render_line("%s: slot %u is %s", name, s, did[kind]);
+		is_changed = true;
+	}
+	if (!is_changed)
+		sp_render_line("%s: nothing to do, it is so already", name);
+	else if (kind == SP_CHANGE_RETIRE || kind == SP_CHANGE_WEIGHT)
+		sp_render_line("    %u of %d buckets moved", result->moved_buckets, SP_BUCKETS);
+	if (result->is_learning)
+		sp_render_line("    existing flows are being learned for %s; none has moved",
+			       sp_render_remaining(result->learn_remaining_ns, left));
+}
+
+static enum sp_exit change_slots(const struct sp_args *args, enum sp_change_kind kind)
+{
+	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
+	sp_autofree struct sp_change *change = calloc(1, sizeof(*change));
+	const struct sp_reconcile_options options = { .may_be_partial = true, .change = change };
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	char why[SP_CHANGE_WHY_LEN];
+	sp_autoclose int lock = -1;
+	int err;
+
+	if (!result || !change) {
+		sp_fail(-ENOMEM, "cannot change %s", args->args[0]);
+		return SP_EXIT_FAILED;
+	}
+	if (sp_change_parse(kind, args->args + 1, args->nargs - 1, change, why)) {
+		sp_refuse(0, "%s", why);
+		return SP_EXIT_USAGE;
+	}
+	if (sp_kernel_check())
+		return SP_EXIT_FAILED;
+	err = sp_pin_open(args->bpffs, args->args[0], &pins);
+	if (err)
+		return err == -ENOENT ? SP_EXIT_NO_GROUP : SP_EXIT_FAILED;
+	err = sp_pin_lock(args->bpffs, &lock);
+	err = err ?: sp_reconcile(&pins, &options, result);
+	if (err)
+		return SP_EXIT_FAILED;
+	report(pins.name, kind, result);
+	return SP_EXIT_OK;
+}
+
+enum sp_exit sp_cmd_drain(const struct sp_args *args)
+{
+	return change_slots(args, SP_CHANGE_DRAIN);
+}
+
+enum sp_exit sp_cmd_undrain(const struct sp_args *args)
+{
+	return change_slots(args, SP_CHANGE_UNDRAIN);
+}
+
+enum sp_exit sp_cmd_eject(const struct sp_args *args)
+{
+	return change_slots(args, SP_CHANGE_EJECT);
+}
+
+enum sp_exit sp_cmd_retire(const struct sp_args *args)
+{
+	return change_slots(args, SP_CHANGE_RETIRE);
+}
+
+enum sp_exit sp_cmd_weight(const struct sp_args *args)
+{
+	return change_slots(args, SP_CHANGE_WEIGHT);
+}
