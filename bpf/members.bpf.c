@@ -16,6 +16,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SP_AF_INET 2
 #define SP_AF_INET6 10
+#define SP_IPPROTO_MPTCP 262
 #define SP_CHUNK 16
 
 /* 0: members of groups only; else also sockets of this port that are in none, to tell why an endpoint does not fit. */
@@ -127,6 +128,7 @@ int sp_members(struct bpf_iter__task_file *ctx)
 	struct sock_reuseport *group;
 	struct socket *socket;
 	struct sock *sk;
+	__u16 protocol;
 
 	if (!task || !file)
 		return 0;
@@ -138,7 +140,9 @@ int sp_members(struct bpf_iter__task_file *ctx)
 		return 0;
 
 	r.family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	r.protocol = BPF_CORE_READ(sk, sk_protocol);
+	protocol = BPF_CORE_READ(sk, sk_protocol);
+	r.is_mptcp = protocol == SP_IPPROTO_MPTCP;
+	r.protocol = r.is_mptcp ? SP_TCP : protocol;
 	r.state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	r.port = BPF_CORE_READ(sk, __sk_common.skc_num);
 	if ((r.family != SP_AF_INET && r.family != SP_AF_INET6) || !r.port ||

@@ -84,7 +84,11 @@ static int refuse_none(const struct sp_groups *groups, const struct sp_endpoint 
 			lone = g;
 		}
 	}
-	if (lone) {
+	if (lone && lone->is_mptcp) {
+		describe(lone, one, sizeof(one));
+		sp_refuse(0, "tcp %s listens with MPTCP: the sockets of its group are the kernel's own", one);
+		sp_hint("make the server use plain TCP; Go: GODEBUG=multipathtcp=0");
+	} else if (lone) {
 		describe(lone, one, sizeof(one));
 		sp_refuse(0, "%s %s listens without SO_REUSEPORT: there is no group to steer",
 			  sp_protocol_name(lone->protocol), one);

@@ -66,6 +66,7 @@ static void describe_group(struct sp_group *g, const struct sp_member_record *r)
 	g->ifindex = r->ifindex;
 	g->port = r->port;
 	g->is_v6only = r->v6only;
+	g->is_mptcp = r->is_mptcp;
 	g->has_conns = r->has_conns;
 	g->uid = r->uid;
 	g->netns_cookie = r->netns_cookie;

@@ -37,6 +37,7 @@ struct sp_group {
 	__u32 ifindex;
 	__u16 port;
 	bool is_v6only;
+	bool is_mptcp; /* only with has_group false */
 	bool has_conns;
 	__u32 uid;
 	__u64 netns_cookie;

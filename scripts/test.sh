@@ -78,6 +78,11 @@ check_scripts() {
 	shellcheck "${scripts[@]}"
 }
 
+check_docs() {
+	"${build[@]}" all >/dev/null
+	scripts/check-docs.sh
+}
+
 part_build() {
 	step "build with gcc" "${build[@]}" CC=gcc all tests || return 0
 	step "build with clang" "${build[@]}" CC=clang BUILD=build/clang all tests || return 0
@@ -86,6 +91,7 @@ part_build() {
 part_lint() {
 	step "format" check_format || true
 	step "shellcheck" check_scripts || true
+	step "documentation against the binary" check_docs || true
 	step "vmlinux.h against this kernel" "${build[@]}" vmlinux-check || true
 }
 

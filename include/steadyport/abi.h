@@ -150,7 +150,9 @@ struct sp_member_record {
 	__s32 position; /* in the kernel's order of the group; -1: beyond SP_SLOTS_MAX or gone */
 	__u32 group_size; /* num_socks: every member, visible or not */
 	__u32 prog_id; /* 0: none, or classic BPF */
-	__u32 prog_type; /* enum bpf_prog_type, classic BPF as SOCKET_FILTER; 0: none */
+	__u16 prog_type; /* enum bpf_prog_type, classic BPF as SOCKET_FILTER; 0: none */
+	__u8 is_mptcp; /* what listens in its group is a socket of the kernel's that no process holds */
+	__u8 pad;
 	__u32 ifindex;
 	__u32 backlog; /* TCP: accept queue; UDP: bytes in the receive queue */
 	__u32 backlog_max;
