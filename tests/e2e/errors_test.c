@@ -1,0 +1,698 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Bad input and faults: what is said, the exit status, and that nothing was changed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "cleanup.h"
+#include "run.h"
+
+#define ROOT "/sys/fs/bpf/steadyport"
+#define FLOWS 200
+
+/* --- nothing was changed --- */
+
+/* What a refused command must leave as it was: all pins, and what is attached to which group. */
+static char world_before[65536], *world;
+
+static int add_path(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	size_t len = strlen(world);
+
+	(void)ftw;
+	snprintf(world + len, sizeof(world_before) - len, "%s %d %llu\n", path, kind,
+		 (unsigned long long)st->st_ino);
+	return 0;
+}
+
+static void look_at_world(char *buf)
+{
+	json_t *groups = sp_groups_here(), *group;
+	size_t i, len;
+
+	world = buf;
+	*buf = '\0';
+	assert_int_equal(nftw("/sys/fs/bpf", add_path, 16, FTW_PHYS), 0);
+	json_array_foreach(groups, i, group) {
+		char *program = json_dumps(sp_json_object(group, "program"), JSON_SORT_KEYS);
+
+		len = strlen(buf);
+		snprintf(buf + len, sizeof(world_before) - len, "%s %s\n", sp_json_text(group, "endpoint"),
+			 program);
+		free(program);
+	}
+	json_decref(groups);
+}
+
+/* The directory of all groups appears with the first attach, refused or not: that is no change of a group. */
+static int setup(void **state)
+{
+	(void)state;
+	mkdir(ROOT, 0700);
+	look_at_world(world_before);
+	return 0;
+}
+
+static void expect_same_world(const char *file, int line)
+{
+	static char now[sizeof(world_before)];
+
+	look_at_world(now);
+	if (!strcmp(now, world_before))
+		return;
+	print_error("before:\n%safter:\n%s", world_before, now);
+	_fail(file, line);
+}
+
+static void expect_text(const char *file, int line, const struct sp_run *run, const char *text)
+{
+	if (strstr(run->err, text))
+		return;
+	print_error("does not say \"%s\":\n%s", text, run->err);
+	_fail(file, line);
+}
+
+/* A refusal in the house form: the error on one line, the next step on the line below it. */
+static void expect_refusal(const char *file, int line, const struct sp_run *run, const char *what,
+			   const char *next_step)
+{
+	const char *second = strchr(run->err, '\n');
+
+	expect_text(file, line, run, what);
+	expect_text(file, line, run, next_step);
+	if (!second || strncmp(run->err, "error: ", 7) || strncmp(second, "\n       ", 8) || run->out[0]) {
+		print_error("not an error and the next step below it, or an answer too:\n%s%s", run->out,
+			    run->err);
+		_fail(file, line);
+	}
+	expect_same_world(file, line);
+}
+
+#define says(run, text) expect_text(__FILE__, __LINE__, run, text)
+#define refuses(run, what, next_step) expect_refusal(__FILE__, __LINE__, run, what, next_step)
+#define same_world() expect_same_world(__FILE__, __LINE__)
+#define changed() look_at_world(world_before)
+
+/* --- the command line --- */
+
+static void e2e__bad_usage__exit_2_and_the_help_is_named(void **state)
+{
+	static const struct {
+		const char *words[7], *what, *next_step;
+	} cases[] = {
+		{ { "attach", "web" }, "attach needs NAME ENDPOINT", "attach --help" },
+		{ { "attach", "web", "tcp:1", "more" }, "more", "attach --help" },
+		{ { "attach", "w.b", "tcp:1" }, "w.b", "" },
+		{ { "attach", "-web", "tcp:1" }, "there is no option -w", "--help" },
+		{ { "attach", "web", "8080" }, "8080 is not an endpoint", "tcp:127.0.0.1:8080" },
+		{ { "attach", "web", "sctp:8080" }, "sctp:8080 is not an endpoint", "tcp:127.0.0.1:8080" },
+		{ { "attach", "web", "tcp:0" }, "tcp:0 is not an endpoint", "tcp:127.0.0.1:8080" },
+		{ { "attach", "web", "tcp:65536" }, "tcp:65536 is not an endpoint", "tcp:127.0.0.1:8080" },
+		{ { "attach", "web", "tcp:[::1:80" }, "tcp:[::1:80 is not an", "tcp:127.0.0.1:8080" },
+		{ { "attach", "web", "tcp:1.2.3:80" }, "tcp:1.2.3:80 is not an", "tcp:127.0.0.1:8080" },
+		{ { "attach", "web", "tcp:1", "--learn", "5" }, "--learn 5: ", "attach --help" },
+		{ { "attach", "web", "tcp:1", "--learn", "-5s" }, "--learn -5s: ", "attach --help" },
+		{ { "attach", "web", "tcp:1", "--learn", "25h" }, "--learn 25h: ", "attach --help" },
+		{ { "attach", "web", "tcp:1", "--learn" }, "--learn needs a value", "attach --help" },
+		{ { "attach", "web", "tcp:1", "--hash", "md5" }, "--hash md5: ", "attach --help" },
+		{ { "attach", "web", "tcp:1", "--track", "on" }, "--track on: ", "attach --help" },
+		{ { "attach", "web", "tcp:1", "--seed", "12" }, "--seed 12: ", "attach --help" },
+		{ { "attach", "web", "tcp:1", "--flows", "0" }, "--flows 0: ", "attach --help" },
+		{ { "attach", "web", "tcp:1", "--flow", "1" }, "there is no option --flow", "--flows" },
+		{ { "attach", "web", "tcp:1", "--weights", "1" }, "there is no option --weights", "--help" },
+		{ { "status", "web", "--learn", "5s" }, "status does not take --learn", "status --help" },
+		{ { "where", "web" }, "where needs NAME SRC:PORT", "where --help" },
+		{ { "where", "web", "1.2.3.4" }, "1.2.3.4", "where --help" },
+		{ { "where", "web", "1.2.3.4:80", "::1:80" }, "::1:80", "where --help" },
+		{ { "stauts", "web" }, "there is no command stauts", "steadyport status" },
+		{ { "xyzzy" }, "there is no command xyzzy", "steadyport --help" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_SIZE(cases); i++) {
+		const char *const *w = cases[i].words;
+		const struct sp_run *run =
+			sp_run_fails(SP_EXIT_USAGE, w[0], w[1], w[2], w[3], w[4], w[5], w[6]);
+
+		says(run, cases[i].what);
+		says(run, cases[i].next_step);
+		assert_string_equal(run->out, "");
+	}
+	same_world();
+}
+
+static void e2e__help_and_version__exit_0_on_stdout(void **state)
+{
+	static const char *const commands[] = { "attach", "sync",  "detach",   "groups", "list",
+						"status", "where", "counters", "demo" };
+	const struct sp_run *run;
+
+	(void)state;
+	run = sp_run("--version");
+	assert_non_null(strstr(run->out, "steadyport "));
+	assert_non_null(strstr(run->out, "ABI "));
+	run = sp_run("--help");
+	for (size_t i = 0; i < SP_ARRAY_SIZE(commands); i++)
+		assert_non_null(strstr(run->out, commands[i]));
+	for (size_t i = 0; i < SP_ARRAY_SIZE(commands); i++) {
+		run = sp_run(commands[i], "--help");
+		assert_non_null(strstr(run->out, "usage: steadyport "));
+		assert_string_equal(run->err, "");
+	}
+}
+
+static void e2e__no_command__exit_2_and_the_first_one_to_run_is_named(void **state)
+{
+	(void)state;
+	says(sp_run_program(__FILE__, __LINE__, SP_EXIT_USAGE, NULL, "steadyport", NULL),
+	     "steadyport groups");
+}
+
+static void e2e__unknown_name__exit_3(void **state)
+{
+	static const char *const commands[] = { "sync", "detach", "status", "counters" };
+
+	(void)state;
+	for (size_t i = 0; i < SP_ARRAY_SIZE(commands); i++)
+		refuses(sp_run_fails(SP_EXIT_NO_GROUP, commands[i], "nobody"), "nobody", "steadyport list");
+	refuses(sp_run_fails(SP_EXIT_NO_GROUP, "where", "nobody", "127.0.0.1:1"), "nobody",
+		"steadyport list");
+	/* What no group can be called is no group's name either. */
+	for (size_t i = 0; i < SP_ARRAY_SIZE(commands); i++) {
+		says(sp_run_fails(SP_EXIT_NO_GROUP, commands[i], "../steadyport"), "../steadyport");
+		says(sp_run_fails(SP_EXIT_NO_GROUP, commands[i], "~web"), "~web");
+	}
+	same_world();
+}
+
+/* --- finding the group --- */
+
+static void e2e__no_such_group__names_the_port_and_the_command_that_lists_groups(void **state)
+{
+	(void)state;
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", "tcp:127.0.0.1:9"), "tcp port 9",
+		"steadyport groups");
+}
+
+static void e2e__group_has_another_address__that_one_is_named(void **state)
+{
+	static struct sp_crew crew;
+	char endpoint[64];
+
+	(void)state;
+	sp_crew_start(&crew, SP_TCP, "127.0.0.1", 0, 2, NULL);
+	changed();
+	snprintf(endpoint, sizeof(endpoint), "tcp:127.0.0.9:%u", crew.port);
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", endpoint),
+		"no reuseport group has that address", crew.endpoint);
+	/* The other protocol is no group of this endpoint. */
+	snprintf(endpoint, sizeof(endpoint), "udp:127.0.0.1:%u", crew.port);
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", endpoint),
+		"no reuseport group listens on udp port", "steadyport groups");
+}
+
+static void e2e__several_groups_fit__all_are_listed_and_one_is_offered(void **state)
+{
+	static struct sp_crew any, loopback;
+	const struct sp_run *run;
+	char endpoint[64];
+
+	(void)state;
+	sp_crew_start(&any, SP_TCP, "0.0.0.0", 0, 2, NULL);
+	sp_crew_start(&loopback, SP_TCP, "::1", any.port, 2, NULL);
+	changed();
+	snprintf(endpoint, sizeof(endpoint), "tcp:%u", any.port);
+	run = sp_run_fails(SP_EXIT_FAILED, "attach", "web", endpoint);
+	says(run, "fits 2 groups");
+	says(run, strchr(any.endpoint, ':') + 1);
+	says(run, strchr(loopback.endpoint, ':') + 1);
+	says(run, "worker-0");
+	says(run, "say which: steadyport attach NAME tcp:");
+	same_world();
+	sp_run("attach", "web", loopback.endpoint);
+}
+
+static void e2e__socket_without_reuseport__says_so(void **state)
+{
+	const struct sp_lab_options options = { .id = 0 };
+	struct sp_lab_worker worker;
+	struct sp_address address;
+	char endpoint[64];
+
+	(void)state;
+	assert_int_equal(sp_lab_address("127.0.0.1", &address), 0);
+	assert_int_equal(sp_lab_start(SP_TCP, &address, 0, &options, &worker), 0);
+	snprintf(endpoint, sizeof(endpoint), "tcp:127.0.0.1:%u", worker.port);
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", endpoint), "without SO_REUSEPORT", "reuseport");
+	assert_int_equal(sp_lab_stop(&worker), 0);
+}
+
+/* --- members out of reach --- */
+
+static int join(const struct sp_crew *crew)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(crew->port) };
+	int one = 1, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	memcpy(&sa.sin_addr, crew->address.bytes, 4);
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	return fd;
+}
+
+/* A member that no process holds: its only reference is in flight in a UNIX socket. */
+static void send_away(const struct sp_crew *crew, int pair[2])
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte = 0;
+	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	int fd = join(crew);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(pair[0], &message, 0), 1);
+	close(fd);
+}
+
+static void e2e__member_held_by_nobody_visible__refused_unless_partial(void **state)
+{
+	static struct sp_crew crew;
+	const struct sp_run *run;
+	struct sp_crowd crowd;
+	int owners[FLOWS], pair[2];
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
+	send_away(&crew, pair);
+	changed();
+	says(sp_run("groups"), "held by no process that is visible from here");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "dns", crew.endpoint),
+		"1 of 4 members are held by processes that cannot be seen", "--partial");
+
+	run = sp_run("attach", "dns", crew.endpoint, "--partial");
+	says(run, "1 members of dns are out of reach and get no traffic");
+	assert_int_equal(sp_status_int("dns", "members"), 4);
+	assert_int_equal(sp_status_int("dns", "members_not_visible"), 1);
+	assert_int_equal(sp_status_int("dns", "enrolled"), 3);
+	/* Every flow is answered: none goes to the one that is out of reach. */
+	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
+	sp_crowd_ask(&crowd, owners);
+	sp_crowd_close(&crowd);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* --- programs of others --- */
+
+static int load_foreign(void)
+{
+	/* r0 = 1; exit: SK_PASS without a selection */
+	const struct bpf_insn code[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+
+	return bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "stranger", "GPL", code, SP_ARRAY_SIZE(code), NULL);
+}
+
+/* Joins the group, sets the option for all of it and leaves. */
+static void set_for_group(const struct sp_crew *crew, int option, const void *value, socklen_t len)
+{
+	int fd = join(crew);
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, option, value, len), 0);
+	close(fd);
+}
+
+static const char *program_kind(const struct sp_crew *crew)
+{
+	static char kind[32];
+	json_t *groups = sp_groups_here();
+
+	snprintf(kind, sizeof(kind), "%s",
+		 sp_json_text(sp_json_object(sp_json_find(groups, "port", crew->port), "program"), "kind"));
+	json_decref(groups);
+	return kind;
+}
+
+static void e2e__foreign_ebpf_program__refused_unless_replaced(void **state)
+{
+	static struct sp_crew crew;
+	int prog = load_foreign();
+
+	(void)state;
+	assert_true(prog >= 0);
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
+	set_for_group(&crew, SO_ATTACH_REUSEPORT_EBPF, &prog, sizeof(prog));
+	close(prog);
+	assert_string_equal(program_kind(&crew), "foreign");
+	changed();
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), "stranger", "--replace");
+	sp_run("attach", "dns", crew.endpoint, "--replace");
+	assert_string_equal(program_kind(&crew), "steadyport");
+	assert_true(sp_status_bool("dns", "attached"));
+}
+
+static void e2e__foreign_classic_program__refused_unless_replaced(void **state)
+{
+	static struct sp_crew crew;
+	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
+	struct sock_fprog filter = { .len = SP_ARRAY_SIZE(code), .filter = code };
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
+	set_for_group(&crew, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof(filter));
+	assert_string_equal(program_kind(&crew), "classic");
+	changed();
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), "classic BPF", "--replace");
+	sp_run("attach", "dns", crew.endpoint, "--replace");
+	assert_string_equal(program_kind(&crew), "steadyport");
+}
+
+/* Any member may replace the program behind our back. */
+static void e2e__program_replaced_behind_our_back__status_says_so_and_sync_refuses(void **state)
+{
+	static struct sp_crew crew;
+	int prog = load_foreign();
+	const struct sp_run *run;
+
+	(void)state;
+	assert_true(prog >= 0);
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
+	sp_run("attach", "dns", crew.endpoint);
+	set_for_group(&crew, SO_ATTACH_REUSEPORT_EBPF, &prog, sizeof(prog));
+	close(prog);
+	changed();
+	assert_false(sp_status_bool("dns", "attached"));
+	assert_true(sp_status_int("dns", "foreign_program_id") > 0);
+	run = sp_run("status", "dns");
+	assert_non_null(strstr(run->out, "stranger"));
+	assert_non_null(strstr(run->out, "--replace"));
+	refuses(sp_run_fails(SP_EXIT_FAILED, "sync", "dns"), "stranger", "steadyport ");
+}
+
+/* The command that the refusal of sync offers must work. */
+static void e2e__program_replaced_behind_our_back__the_offered_command_works(void **state)
+{
+	static struct sp_crew crew;
+	int prog = load_foreign();
+	char command[512], *words[8], *save = NULL, *start;
+	const struct sp_run *run;
+	size_t n = 0;
+
+	(void)state;
+	assert_true(prog >= 0);
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
+	sp_run("attach", "dns", crew.endpoint);
+	set_for_group(&crew, SO_ATTACH_REUSEPORT_EBPF, &prog, sizeof(prog));
+	close(prog);
+	run = sp_run_fails(SP_EXIT_FAILED, "sync", "dns");
+	start = strstr(run->err, ": steadyport ");
+	assert_non_null(start);
+	snprintf(command, sizeof(command), "%.*s", (int)strcspn(start + 13, "\n,;"), start + 13);
+	for (char *word = strtok_r(command, " ", &save); word && n < 7; word = strtok_r(NULL, " ", &save))
+		words[n++] = word;
+	words[n] = NULL;
+	sp_run_program(__FILE__, __LINE__, SP_EXIT_OK, NULL, "steadyport", words[0], n > 1 ? words[1] : NULL,
+		       n > 2 ? words[2] : NULL, n > 3 ? words[3] : NULL, n > 4 ? words[4] : NULL, NULL);
+	assert_true(sp_status_bool("dns", "attached"));
+}
+
+/* --- names --- */
+
+static void e2e__name_in_use__refused(void **state)
+{
+	static struct sp_crew web, dns;
+
+	(void)state;
+	sp_crew_start(&web, SP_TCP, "127.0.0.1", 0, 2, NULL);
+	sp_crew_start(&dns, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	sp_run("attach", "web", web.endpoint);
+	changed();
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", dns.endpoint), web.endpoint,
+		"steadyport status web");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", web.endpoint), web.endpoint,
+		"steadyport sync web");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", dns.endpoint, "--replace"), web.endpoint,
+		"steadyport status web");
+}
+
+static void e2e__group_has_another_name__that_one_is_named(void **state)
+{
+	static struct sp_crew web;
+
+	(void)state;
+	sp_crew_start(&web, SP_TCP, "127.0.0.1", 0, 2, NULL);
+	sp_run("attach", "web", web.endpoint);
+	changed();
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "other", web.endpoint), "is steered already, as web",
+		"steadyport sync web");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "other", web.endpoint, "--replace"),
+		"is steered already, as web", "steadyport sync web");
+}
+
+/* --- rights --- */
+
+/* Capabilities that the binary shall not have. Root regains at exec what the bounding set still holds. */
+struct caps {
+	int dropped[4];
+	size_t n;
+};
+
+static void drop_caps(void *ctx)
+{
+	const struct caps *caps = ctx;
+
+	for (size_t i = 0; i < caps->n; i++) {
+		if (prctl(PR_CAPBSET_DROP, caps->dropped[i]))
+			_exit(126);
+	}
+}
+
+#define run_without(status, ...)                                                                   \
+	sp_run_program(__FILE__, __LINE__, status,                                                 \
+		       &(struct sp_run_setup){ .prepare = drop_caps, .ctx = &caps }, "steadyport", \
+		       __VA_ARGS__, NULL)
+
+static void e2e__missing_capability__is_named(void **state)
+{
+	static const struct {
+		int cap;
+		const char *name;
+	} needed[] = { { CAP_BPF, "CAP_BPF" }, { CAP_PERFMON, "CAP_PERFMON" } };
+	static struct sp_crew crew;
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	changed();
+	for (size_t i = 0; i < SP_ARRAY_SIZE(needed); i++) {
+		struct caps caps = { .dropped = { CAP_SYS_ADMIN, needed[i].cap }, .n = 2 };
+		static const char *const commands[] = { "groups", "list" };
+
+		refuses(run_without(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), needed[i].name,
+			"run it as root");
+		refuses(run_without(SP_EXIT_FAILED, "sync", "dns"), needed[i].name, "run it as root");
+		refuses(run_without(SP_EXIT_FAILED, "detach", "dns"), needed[i].name, "run it as root");
+		for (size_t c = 0; c < SP_ARRAY_SIZE(commands); c++)
+			refuses(run_without(SP_EXIT_FAILED, commands[c]), needed[i].name, "run it as root");
+	}
+}
+
+/* Workers of root are out of reach for one with fewer rights and without CAP_SYS_PTRACE. */
+static void e2e__members_may_not_be_read__cap_sys_ptrace_is_named(void **state)
+{
+	struct caps caps = { .dropped = { CAP_SYS_PTRACE, CAP_SYS_ADMIN }, .n = 2 };
+	static struct sp_crew crew;
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	changed();
+	refuses(run_without(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), "CAP_SYS_PTRACE",
+		"run it as root");
+}
+
+/* The rights that the message above asks for are enough. */
+static void e2e__only_the_capabilities_that_are_asked_for__all_commands_work(void **state)
+{
+	struct caps caps = { .n = 0 };
+	static struct sp_crew crew;
+
+	(void)state;
+	caps.dropped[caps.n++] = CAP_SYS_ADMIN;
+	caps.dropped[caps.n++] = CAP_NET_ADMIN;
+	caps.dropped[caps.n++] = CAP_DAC_OVERRIDE;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	run_without(SP_EXIT_OK, "groups");
+	run_without(SP_EXIT_OK, "attach", "dns", crew.endpoint);
+	sp_crew_add(&crew, 2);
+	run_without(SP_EXIT_OK, "sync", "dns");
+	run_without(SP_EXIT_OK, "status", "dns");
+	run_without(SP_EXIT_OK, "where", "dns", "127.0.0.1:1");
+	run_without(SP_EXIT_OK, "counters", "dns");
+	run_without(SP_EXIT_OK, "list");
+	run_without(SP_EXIT_OK, "detach", "dns");
+}
+
+/* --- versions, locks, answers that cannot be written --- */
+
+static void write_abi(const char *name, __u32 abi)
+{
+	sp_autoclose int fd = -1;
+	struct sp_ctl ctl;
+	__u32 zero = 0;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), ROOT "/%s/" SP_PIN_CTL, name);
+	fd = bpf_obj_get(path);
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &ctl), 0);
+	ctl.abi = abi;
+	assert_int_equal(bpf_map_update_elem(fd, &zero, &ctl, BPF_ANY), 0);
+}
+
+static void e2e__pins_of_another_abi__only_detach_touches_them(void **state)
+{
+	static struct sp_crew old, own;
+	json_t *groups;
+
+	(void)state;
+	sp_crew_start(&old, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	sp_crew_start(&own, SP_UDP, "::1", 0, 2, NULL);
+	sp_run("attach", "own", own.endpoint);
+	sp_run("attach", "old", old.endpoint);
+	write_abi("old", SP_ABI_VERSION + 1);
+	changed();
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "old", old.endpoint), "ABI version 2", "detach");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "sync", "old"), "ABI version 2", "detach");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "status", "old"), "ABI version 2", "detach");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "counters", "old"), "ABI version 2", "detach");
+	/* It does not hide the others. */
+	assert_non_null(strstr(sp_run_fails(SP_EXIT_FAILED, "list")->out, "own"));
+	groups = sp_groups_here();
+	assert_string_equal(sp_json_text(sp_json_find(groups, "port", old.port), "steered_as"), "old");
+	json_decref(groups);
+
+	sp_run("detach", "old");
+	assert_string_equal(program_kind(&old), "none");
+	sp_run("attach", "old", old.endpoint);
+}
+
+static void e2e__another_steadyport_at_work__says_after_a_second_that_it_waits(void **state)
+{
+	static struct sp_crew crew;
+	const char *words[] = { "steadyport", "attach", "dns", crew.endpoint, NULL };
+	int lock = open(ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	__u64 start = sp_lab_now_ms();
+	struct sp_run run;
+
+	(void)state;
+	assert_true(lock >= 0);
+	assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	sp_run_start(&run, NULL, words);
+	sp_run_wait_error(&run, "waiting for it");
+	assert_true(sp_lab_now_ms() - start >= 1000);
+	says(&run, ROOT);
+	/* Those that only look need no lock. */
+	sp_run("groups");
+	sp_run("list");
+	assert_int_equal(access(ROOT "/dns", F_OK), -1);
+	assert_int_equal(flock(lock, LOCK_UN), 0);
+	sp_run_wait(&run);
+	assert_int_equal(run.status, SP_EXIT_OK);
+	sp_run_free(&run);
+	close(lock);
+	assert_true(sp_status_bool("dns", "attached"));
+}
+
+static void write_to_full(void *ctx)
+{
+	int fd = open("/dev/full", O_WRONLY);
+
+	(void)ctx;
+	if (fd < 0 || dup2(fd, 1) < 0)
+		_exit(126);
+}
+
+static void close_stdout(void *ctx)
+{
+	(void)ctx;
+	close(1);
+}
+
+static void e2e__answer_cannot_be_written__exit_1(void **state)
+{
+	static const struct sp_run_setup setups[] = { { .prepare = write_to_full },
+						      { .prepare = close_stdout } };
+	static struct sp_crew crew;
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	sp_run("attach", "dns", crew.endpoint);
+	changed();
+	for (size_t i = 0; i < SP_ARRAY_SIZE(setups); i++) {
+		const struct sp_run_setup *s = &setups[i];
+
+		says(sp_run_program(__FILE__, __LINE__, SP_EXIT_FAILED, s, "steadyport", "status", "dns",
+				    NULL),
+		     "cannot write the answer");
+		says(sp_run_program(__FILE__, __LINE__, SP_EXIT_FAILED, s, "steadyport", "groups", "--json",
+				    NULL),
+		     "cannot write the answer");
+		says(sp_run_program(__FILE__, __LINE__, SP_EXIT_FAILED, s, "steadyport", "--help", NULL),
+		     "cannot write the answer");
+	}
+	same_world();
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, sp_run_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(e2e__bad_usage__exit_2_and_the_help_is_named),
+		CASE(e2e__help_and_version__exit_0_on_stdout),
+		CASE(e2e__no_command__exit_2_and_the_first_one_to_run_is_named),
+		CASE(e2e__unknown_name__exit_3),
+		CASE(e2e__no_such_group__names_the_port_and_the_command_that_lists_groups),
+		CASE(e2e__group_has_another_address__that_one_is_named),
+		CASE(e2e__several_groups_fit__all_are_listed_and_one_is_offered),
+		CASE(e2e__socket_without_reuseport__says_so),
+		CASE(e2e__member_held_by_nobody_visible__refused_unless_partial),
+		CASE(e2e__foreign_ebpf_program__refused_unless_replaced),
+		CASE(e2e__foreign_classic_program__refused_unless_replaced),
+		CASE(e2e__program_replaced_behind_our_back__status_says_so_and_sync_refuses),
+		CASE(e2e__program_replaced_behind_our_back__the_offered_command_works),
+		CASE(e2e__name_in_use__refused),
+		CASE(e2e__group_has_another_name__that_one_is_named),
+		CASE(e2e__missing_capability__is_named),
+		CASE(e2e__members_may_not_be_read__cap_sys_ptrace_is_named),
+		CASE(e2e__only_the_capabilities_that_are_asked_for__all_commands_work),
+		CASE(e2e__pins_of_another_abi__only_detach_touches_them),
+		CASE(e2e__another_steadyport_at_work__says_after_a_second_that_it_waits),
+		CASE(e2e__answer_cannot_be_written__exit_1),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The fixture of the tests of the steering program. */
+#include "fixture.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <bpf/bpf.h>
+#include <steadyport/choose.h>
+#include "group.h"
+#include "kernel.h"
+#include "members.h"
+#include "netns.h"
+#include "steer.h"
+
+#define FIRST_PORT 20000 /* below the ports that the kernel hands out */
+#define FIRST_SOURCE 1024
+#define KEPT_FLOWS_MAX 65536
+
+static const struct {
+	const char *name, *bind, *target;
+	bool is_v6only;
+} places[] = {
+	{ "127.0.0.1", "127.0.0.1", "127.0.0.1", false },
+	{ "0.0.0.0", "0.0.0.0", "127.0.0.1", false },
+	{ "192.0.2.7", "192.0.2.7", "192.0.2.7", false },
+	{ "[::1]", "::1", "::1", true },
+	{ "[::] v6only", "::", "2001:db8::7", true },
+	{ "[2001:db8::7]", "2001:db8::7", "2001:db8::7", true },
+	{ "[::] over IPv4", "::", "192.0.2.7", false },
+	{ "[::] over IPv6", "::", "::1", false },
+};
+
+_Static_assert(1 << SP_ARRAY_SIZE(places) == SP_PLACE_ALL + 1, "each place has a bit");
+
+/* What cmocka hands to the functions of one case. */
+struct instance {
+	const struct sp_case *what;
+	enum sp_protocol protocol;
+	size_t place;
+	struct sp_fixture *fx;
+};
+
+static __u16 next_port = FIRST_PORT;
+
+#define require_ok(call)                                                           \
+	do {                                                                       \
+		int err_ = (call);                                                 \
+		if (err_)                                                          \
+			fail_msg("%s: %s", #call, strerror(err_ < 0 ? -err_ : 0)); \
+	} while (0)
+
+/* --- what must hold after each case --- */
+
+__u64 sp_fixture_cookie(int fd)
+{
+	__u64 cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
+}
+
+/* Files that this process has open; with a fixture also checks that none is a worker's socket (I6). */
+static size_t count_files(const struct sp_fixture *fx)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	size_t count = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+		__u64 cookie;
+
+		if (entry->d_name[0] == '.' || fd == dirfd(dir))
+			continue;
+		count++;
+		cookie = fx ? sp_fixture_cookie(fd) : 0;
+		for (__u32 i = 0; cookie && i < fx->nworkers; i++)
+			if (cookie == fx->workers[i].cookie)
+				fail_msg("fd %d is the socket of worker %u (I6)", fd, i);
+	}
+	closedir(dir);
+	return count;
+}
+
+static void check_accounts(struct sp_fixture *fx)
+{
+	__u64 outcomes, runs;
+
+	if (fx->pins.prog < 0)
+		return;
+	outcomes = sp_fixture_outcomes(fx);
+	runs = sp_fixture_runs(fx);
+	if (outcomes != runs)
+		fail_msg("%llu outcomes were counted in %llu runs (I8)", outcomes, runs);
+}
+
+/* --- setting up and tearing down --- */
+
+static int set_up_case(void **state)
+{
+	struct instance *instance = *state;
+	struct sp_fixture *fx = calloc(1, sizeof(*fx));
+
+	assert_non_null(fx);
+	instance->fx = fx;
+	fx->nfds = count_files(NULL);
+	fx->what = instance->what;
+	fx->protocol = instance->protocol;
+	fx->is_v6only = places[instance->place].is_v6only;
+	fx->port = next_port++;
+	fx->next_source = FIRST_SOURCE;
+	fx->learn_ns = SP_FIXTURE_LEARN_NS;
+	fx->pins = (struct sp_pins)SP_PINS_NONE;
+	fx->is_paused = instance->what->is_paused;
+	fx->stats = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	if (fx->stats < 0)
+		fail_msg("cannot count the runs of BPF programs: %s", strerror(errno));
+	require_ok(sp_lab_address(places[instance->place].bind, &fx->address));
+	require_ok(sp_lab_address(places[instance->place].target, &fx->target));
+	for (__u32 i = 0; i < instance->what->workers; i++)
+		sp_fixture_join(fx);
+	return 0;
+}
+
+/* An abort leaves no TIME_WAIT behind, on neither side: the same source port can be used at once. */
+static void close_flows(struct sp_lab_flows *flows)
+{
+	const struct linger abort = { .l_onoff = 1 };
+
+	if (flows->protocol == SP_TCP)
+		for (size_t i = 0; flows->fds && i < flows->count; i++)
+			setsockopt(flows->fds[i], SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+	sp_lab_close_flows(flows);
+}
+
+static void destroy(struct sp_fixture *fx)
+{
+	for (size_t i = 0; i < fx->nsets; i++) {
+		close_flows(&fx->sets[i].lab);
+		free(fx->sets[i].owners);
+		free(fx->sets[i].before);
+		free(fx->sets[i].hashes);
+	}
+	for (__u32 i = 0; i < fx->nworkers; i++)
+		sp_lab_kill(&fx->workers[i]);
+	sp_pin_remove(SP_FIXTURE_BPFFS, SP_FIXTURE_NAME);
+	sp_pins_close(&fx->pins);
+	for (size_t i = 0; i < fx->nfiles; i++)
+		sp_close_fd(&fx->files[i]);
+	sp_state_free(&fx->state);
+	sp_close_fd(&fx->stats);
+}
+
+static void close_case(void **state)
+{
+	struct instance *instance = *state;
+	struct sp_fixture *fx = instance->fx;
+	size_t expected = fx->nfds;
+
+	destroy(fx);
+	free(fx);
+	instance->fx = NULL;
+	assert_int_equal(count_files(NULL), expected);
+}
+
+static int tear_down_case(void **state)
+{
+	close_case(state);
+	return 0;
+}
+
+static void run_case(void **state)
+{
+	struct instance *instance = *state;
+
+	instance->what->run(instance->fx);
+	count_files(instance->fx);
+	check_accounts(instance->fx);
+}
+
+static int set_up_group(void **state)
+{
+	static const char *const addresses[] = { "192.0.2.7", "2001:db8::7" };
+
+	(void)state;
+	require_ok(sp_kernel_check());
+	require_ok(sp_pin_root(SP_FIXTURE_BPFFS));
+	for (size_t i = 0; i < SP_ARRAY_SIZE(addresses); i++) {
+		struct sp_address address;
+
+		require_ok(sp_lab_address(addresses[i], &address));
+		require_ok(sp_lab_add_address(&address));
+	}
+	return 0;
+}
+
+int sp_fixture_main(const char *group, const struct sp_case *cases, size_t ncases, int argc, char **argv)
+{
+	size_t room = ncases * SP_ARRAY_SIZE(places) * 2, n = 0;
+	struct instance *instances = calloc(room, sizeof(*instances));
+	struct CMUnitTest *tests = calloc(room, sizeof(*tests));
+	char(*names)[192] = calloc(room, sizeof(*names));
+	int failed;
+
+	if (!instances || !tests || !names)
+		return 1;
+	for (size_t c = 0; c < ncases; c++) {
+		for (size_t p = 0; p < SP_ARRAY_SIZE(places) * 2; p++) {
+			bool is_udp = p >= SP_ARRAY_SIZE(places);
+			size_t place = p % SP_ARRAY_SIZE(places);
+
+			if (!(cases[c].protocols & (is_udp ? SP_CASE_UDP : SP_CASE_TCP)) ||
+			    !(cases[c].places & 1U << place))
+				continue;
+			instances[n] = (struct instance){
+				.what = &cases[c],
+				.protocol = is_udp ? SP_UDP : SP_TCP,
+				.place = place,
+			};
+			snprintf(names[n], sizeof(names[n]), "%s (%s %s)", cases[c].name,
+				 is_udp ? "udp" : "tcp", places[place].name);
+			tests[n] = (struct CMUnitTest){
+				.name = names[n],
+				.test_func = run_case,
+				.setup_func = set_up_case,
+				.teardown_func = tear_down_case,
+				.initial_state = &instances[n],
+			};
+			n++;
+		}
+	}
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	failed = _cmocka_run_group_tests(group, tests, n, set_up_group, NULL);
+	free(names);
+	free(tests);
+	free(instances);
+	return failed ? 1 : 0;
+}
+
+int sp_fixture_own(struct sp_fixture *fx, int fd)
+{
+	assert_true(fd >= 0);
+	assert_in_range(fx->nfiles, 0, SP_FIXTURE_FILES - 1);
+	fx->files[fx->nfiles++] = fd;
+	return fd;
+}
+
+/* --- workers --- */
+
+__u32 sp_fixture_join(struct sp_fixture *fx)
+{
+	const struct sp_lab_options options = {
+		.id = fx->nworkers,
+		.reuseport = true,
+		.is_v6only = fx->is_v6only,
+		.is_paused = fx->is_paused,
+	};
+
+	assert_in_range(fx->nworkers, 0, SP_FIXTURE_WORKERS - 1);
+	require_ok(sp_lab_start(fx->protocol, &fx->address, fx->port, &options, &fx->workers[fx->nworkers]));
+	return fx->nworkers++;
+}
+
+void sp_fixture_kill(struct sp_fixture *fx, __u32 id)
+{
+	sp_lab_kill(&fx->workers[id]);
+	fx->is_dead[id] = true;
+}
+
+void sp_fixture_resume(struct sp_fixture *fx)
+{
+	fx->is_paused = false;
+	for (__u32 id = 0; id < fx->nworkers; id++)
+		if (!fx->is_dead[id])
+			require_ok(sp_lab_resume(&fx->workers[id]));
+}
+
+/* --- the loader's part --- */
+
+void sp_fixture_look(struct sp_fixture *fx)
+{
+	sp_state_free(&fx->state);
+	require_ok(sp_state_read(&fx->pins, &fx->state));
+}
+
+__u32 sp_fixture_slot(struct sp_fixture *fx, __u32 id)
+{
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
+		if (fx->state->info[slot].cookie == fx->workers[id].cookie)
+			return slot;
+	fail_msg("worker %u is in no slot", id);
+	return SP_SLOT_NONE;
+}
+
+static void ctl_of(const struct sp_fixture *fx, const struct sp_group *group, struct sp_ctl *ret_ctl)
+{
+	*ret_ctl = (struct sp_ctl){
+		.netns_cookie = group->netns_cookie,
+		.netns_inode = group->netns_inode,
+		.ifindex = group->ifindex,
+		.protocol = group->protocol,
+		.family = group->address.family,
+		.port = group->port,
+		.uid = group->uid,
+		.hash = fx->what->hash,
+		.track = fx->what->track,
+		.learn_ns = fx->learn_ns,
+		.key = { 0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL },
+	};
+	memcpy(ret_ctl->addr, group->address.bytes, sizeof(ret_ctl->addr));
+}
+
+void sp_fixture_load(struct sp_fixture *fx)
+{
+	const struct sp_endpoint endpoint = {
+		.protocol = fx->protocol,
+		.has_address = true,
+		.address = fx->address,
+		.port = fx->port,
+	};
+	sp_autogroups struct sp_groups *groups = NULL;
+	const struct sp_group *group;
+	__u64 netns_cookie;
+	__u32 netns_inode;
+	struct sp_ctl ctl;
+
+	require_ok(sp_netns_resolve(NULL, &netns_cookie, &netns_inode));
+	require_ok(sp_members_scan(fx->port, &groups));
+	require_ok(sp_group_find(groups, &endpoint, netns_cookie, &group));
+	ctl_of(fx, group, &ctl);
+	require_ok(sp_steer_load(SP_FIXTURE_NAME, &ctl, group->size, KEPT_FLOWS_MAX, &fx->pins));
+	require_ok(sp_pin_publish(SP_FIXTURE_BPFFS, &fx->pins));
+	sp_fixture_look(fx);
+}
+
+void sp_fixture_sync(struct sp_fixture *fx)
+{
+	const struct sp_reconcile_options options = { 0 };
+	sp_autoclose int lock = -1;
+
+	require_ok(sp_pin_lock(SP_FIXTURE_BPFFS, &lock));
+	require_ok(sp_reconcile(&fx->pins, &options, &fx->result));
+	count_files(fx);
+	sp_fixture_look(fx);
+}
+
+void sp_fixture_attach(struct sp_fixture *fx)
+{
+	sp_fixture_load(fx);
+	sp_fixture_sync(fx);
+	assert_true(fx->result.did_attach);
+}
+
+void sp_fixture_end_window(struct sp_fixture *fx)
+{
+	struct sp_view *view;
+
+	sp_fixture_look(fx);
+	view = &fx->state->views[fx->state->ctl.current];
+	if (!view->learn_until_ns)
+		return;
+	/* Not 0, which says that all is settled. */
+	view->learn_until_ns = 1;
+	require_ok(sp_state_write_view(&fx->pins, fx->state->ctl.current, view));
+}
+
+void sp_fixture_settle(struct sp_fixture *fx)
+{
+	sp_fixture_end_window(fx);
+	sp_fixture_sync(fx);
+	assert_false(fx->result.is_learning);
+}
+
+/* --- flows --- */
+
+/* The tuple as the program sees it: the client is the source. */
+static __u64 hash_of_client(const struct sp_fixture *fx, int fd)
+{
+	struct sockaddr_storage src, dst;
+	socklen_t src_len = sizeof(src), dst_len = sizeof(dst);
+	const __u64 *key = fx->state->ctl.key;
+
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&src, &src_len), 0);
+	assert_int_equal(getpeername(fd, (struct sockaddr *)&dst, &dst_len), 0);
+	if (src.ss_family == AF_INET) {
+		const struct sockaddr_in *from = (struct sockaddr_in *)&src, *to = (struct sockaddr_in *)&dst;
+		const struct sp_tuple4 tuple = {
+			.src = from->sin_addr.s_addr,
+			.dst = to->sin_addr.s_addr,
+			.sport = from->sin_port,
+			.dport = to->sin_port,
+		};
+
+		return sp_flow_hash4(key, &tuple);
+	} else {
+		const struct sockaddr_in6 *from = (struct sockaddr_in6 *)&src,
+					  *to = (struct sockaddr_in6 *)&dst;
+		struct sp_tuple6 tuple = { .sport = from->sin6_port, .dport = to->sin6_port };
+
+		memcpy(tuple.src, &from->sin6_addr, sizeof(tuple.src));
+		memcpy(tuple.dst, &to->sin6_addr, sizeof(tuple.dst));
+		return sp_flow_hash6(key, &tuple);
+	}
+}
+
+static void open_flows(struct sp_fixture *fx, struct sp_flow_set *set)
+{
+	require_ok(sp_lab_open(fx->protocol, &fx->target, fx->port, set->source_port, set->count,
+			       SP_FIXTURE_PATIENCE_MS, &set->lab));
+}
+
+static void hash_flows(struct sp_fixture *fx, struct sp_flow_set *set)
+{
+	/* Before the attach there is no key. */
+	if (!fx->state)
+		return;
+	for (size_t i = 0; i < set->count; i++)
+		set->hashes[i] = hash_of_client(fx, set->lab.fds[i]);
+}
+
+static void ask(struct sp_fixture *fx, struct sp_flow_set *set)
+{
+	int *older = set->before;
+
+	set->before = set->owners;
+	set->owners = older;
+	if (fx->protocol == SP_UDP)
+		require_ok(sp_lab_round(&set->lab, SP_FIXTURE_PATIENCE_MS, set->owners));
+	else
+		require_ok(sp_lab_answers(&set->lab, SP_FIXTURE_PATIENCE_MS, set->owners));
+}
+
+struct sp_flow_set *sp_fixture_flows(struct sp_fixture *fx, size_t count)
+{
+	struct sp_flow_set *set = &fx->sets[fx->nsets];
+
+	assert_in_range(fx->nsets, 0, SP_FIXTURE_FLOW_SETS - 1);
+	*set = (struct sp_flow_set){
+		.count = count,
+		.owners = calloc(count, sizeof(*set->owners)),
+		.before = calloc(count, sizeof(*set->before)),
+		.hashes = calloc(count, sizeof(*set->hashes)),
+		.lab = SP_LAB_NO_FLOWS,
+	};
+	fx->nsets++;
+	assert_non_null(set->owners);
+	assert_non_null(set->before);
+	assert_non_null(set->hashes);
+	if (fx->protocol == SP_TCP) {
+		set->source_port = fx->next_source;
+		fx->next_source += count;
+		assert_in_range(fx->next_source, FIRST_SOURCE, FIRST_PORT - 1);
+	}
+	open_flows(fx, set);
+	hash_flows(fx, set);
+	/* Who accepts nothing cannot answer: the case asks when it lets them. */
+	if (!fx->is_paused)
+		ask(fx, set);
+	return set;
+}
+
+void sp_fixture_round(struct sp_fixture *fx, struct sp_flow_set *set)
+{
+	if (fx->protocol == SP_TCP) {
+		close_flows(&set->lab);
+		open_flows(fx, set);
+	}
+	hash_flows(fx, set);
+	ask(fx, set);
+}
+
+void sp_fixture_answers(struct sp_fixture *fx, struct sp_flow_set *set)
+{
+	ask(fx, set);
+}
+
+static bool is_alive(const struct sp_fixture *fx, int id)
+{
+	return id >= 0 && (__u32)id < fx->nworkers && !fx->is_dead[id];
+}
+
+void sp_fixture_require_still(struct sp_fixture *fx, const struct sp_flow_set *set, const char *file,
+			      int line)
+{
+	const struct sp_lab_moves moves =
+		sp_lab_count_moves(set->before, set->owners, set->count, fx->is_dead, fx->nworkers);
+	size_t unanswered = 0;
+
+	for (size_t i = 0; i < set->count; i++)
+		unanswered += !is_alive(fx, set->owners[i]);
+	if (!moves.moved && !moves.lost && !moves.stray && !unanswered)
+		return;
+	print_error("of %zu flows of workers that live %zu moved and %zu got no answer; %zu of all %zu "
+		    "have no worker that lives\n",
+		    moves.survivor_flows, moves.moved, moves.lost, unanswered, set->count);
+	_fail(file, line);
+}
+
+static int take_live(void *state, __u32 slot)
+{
+	return sp_slot_is_live(state, slot) ? 0 : -ENOENT;
+}
+
+void sp_fixture_require_agreement(struct sp_fixture *fx, const struct sp_flow_set *set, const char *file,
+				  int line)
+{
+	size_t wrong = 0;
+
+	sp_fixture_look(fx);
+	for (size_t i = 0; i < set->count; i++) {
+		int choice = sp_choose(sp_state_current(fx->state), set->hashes[i], fx->state, take_live);
+		__u64 cookie = choice < 0 ? 0 : fx->state->cookie[SP_CHOICE_SLOT(choice)];
+
+		if (is_alive(fx, set->owners[i]) && fx->workers[set->owners[i]].cookie == cookie)
+			continue;
+		if (!wrong++)
+			print_error("flow %zu: slot %d was expected, and worker %d answered\n", i,
+				    choice < 0 ? -1 : (int)SP_CHOICE_SLOT(choice), set->owners[i]);
+	}
+	if (!wrong)
+		return;
+	print_error("the kernel chose other workers for %zu of %zu flows\n", wrong, set->count);
+	_fail(file, line);
+}
+
+static size_t count_id(const int *owners, size_t count, int id)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++)
+		n += owners[i] == id;
+	return n;
+}
+
+size_t sp_fixture_count(const struct sp_flow_set *set, int id)
+{
+	return count_id(set->owners, set->count, id);
+}
+
+size_t sp_fixture_count_before(const struct sp_flow_set *set, int id)
+{
+	return count_id(set->before, set->count, id);
+}
+
+/* --- accounts --- */
+
+__u64 sp_fixture_counter(struct sp_fixture *fx, int row, size_t offset)
+{
+	sp_autofree struct sp_counters *rows = NULL;
+	__u64 sum = 0;
+	__u32 count;
+
+	require_ok(sp_state_counters(&fx->pins, &rows, &count));
+	assert_true(row < (int)count);
+	for (__u32 i = 0; i < count; i++)
+		if (row < 0 || i == (__u32)row)
+			sum += *(__u64 *)((char *)&rows[i] + offset);
+	return sum;
+}
+
+__u64 sp_fixture_outcomes(struct sp_fixture *fx)
+{
+	enum {
+		OUTCOME = 1,
+		DETAIL = 0
+	};
+	__u64 sum = 0;
+
+#define SP_COUNTER(name, kind, text) \
+	if (kind)                    \
+		sum += sp_fixture_sum(fx, name);
+#include <steadyport/counters.def>
+#undef SP_COUNTER
+	return sum;
+}
+
+__u64 sp_fixture_runs(struct sp_fixture *fx)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(fx->pins.prog, &info, &len), 0);
+	return info.run_cnt;
+}
+
+__u64 sp_fixture_kept(struct sp_fixture *fx)
+{
+	__u64 count = 0;
+
+	require_ok(sp_state_count_flows(&fx->pins, &count));
+	return count;
+}

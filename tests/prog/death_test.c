@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Workers die by SIGKILL while no loader process runs: what the program does by itself. */
+#include <errno.h>
+#include "fixture.h"
+
+#define FLOWS 400
+#define WORKERS 4
+
+/*
+ * Flows enough that a dead worker's share among the survivors is within 30% of even unless luck is
+ * worse than five standard deviations: of n flows that fall to one of k survivors m = n / k are due,
+ * and 5 x sqrt(m) < 0.3 x m from m = 278 on.
+ */
+#define MANY_FLOWS 3600
+#define TOLERANCE_PERCENT 30
+
+/* What the last worker to die had is spread evenly over those that live. */
+static void require_even_spread(const struct sp_fixture *fx, const struct sp_flow_set *set, __u32 dead)
+{
+	size_t got[SP_FIXTURE_WORKERS] = { 0 }, total = 0, nlive = 0;
+
+	for (size_t i = 0; i < set->count; i++) {
+		if (set->before[i] != (int)dead)
+			continue;
+		got[set->owners[i]]++;
+		total++;
+	}
+	for (__u32 id = 0; id < fx->nworkers; id++)
+		nlive += !fx->is_dead[id];
+	for (__u32 id = 0; id < fx->nworkers; id++) {
+		size_t even = total / nlive;
+
+		if (fx->is_dead[id])
+			continue;
+		print_message("  worker %u got %zu of %zu flows of worker %u\n", id, got[id], total, dead);
+		if (nlive > 1)
+			assert_in_range(got[id], even * (100 - TOLERANCE_PERCENT) / 100,
+					even * (100 + TOLERANCE_PERCENT) / 100);
+	}
+}
+
+static void steer__i1_worker_killed__survivors_keep_their_flows(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+	__u64 rerouted;
+
+	sp_fixture_attach(fx);
+	sp_fixture_settle(fx);
+	set = sp_fixture_flows(fx, FLOWS);
+	sp_require_agreement(fx, set);
+	assert_int_equal(sp_fixture_sum(fx, steered), FLOWS);
+
+	for (__u32 dead = 0; dead < WORKERS - 1; dead++) {
+		rerouted = sp_fixture_sum(fx, rerouted);
+		sp_fixture_kill(fx, dead);
+		sp_fixture_round(fx, set);
+		sp_require_still(fx, set);
+		sp_require_agreement(fx, set);
+		assert_true(sp_fixture_sum(fx, rerouted) > rerouted);
+		assert_true(sp_fixture_row(fx, sp_fixture_slot(fx, dead), empty) > 0);
+	}
+	assert_int_equal(sp_fixture_count(set, WORKERS - 1), FLOWS);
+	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
+	assert_int_equal(sp_fixture_outcomes(fx), FLOWS * WORKERS);
+}
+
+static void steer__i2_worker_killed__its_flows_spread_evenly_at_once(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	sp_fixture_settle(fx);
+	set = sp_fixture_flows(fx, MANY_FLOWS);
+	for (__u32 dead = WORKERS - 1; dead > 0; dead--) {
+		sp_fixture_kill(fx, dead);
+		sp_fixture_round(fx, set);
+		sp_require_still(fx, set);
+		require_even_spread(fx, set, dead);
+	}
+	assert_int_equal(sp_fixture_outcomes(fx), MANY_FLOWS * WORKERS);
+}
+
+/* The window after the attach is open, and every bucket moves: death must not wait for it. */
+static void steer__i1_worker_killed_while_learning__survivors_keep_their_flows(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set = sp_fixture_flows(fx, FLOWS);
+
+	sp_fixture_attach(fx);
+	for (__u32 dead = 0; dead < WORKERS - 1; dead++) {
+		/* Also with flows that are first seen after the death of their worker. */
+		if (dead)
+			sp_fixture_round(fx, set);
+		sp_fixture_kill(fx, dead);
+		sp_fixture_round(fx, set);
+		sp_require_still(fx, set);
+		sp_fixture_round(fx, set);
+		sp_require_still(fx, set);
+	}
+	assert_int_equal(sp_fixture_count(set, WORKERS - 1), FLOWS);
+	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
+}
+
+static void
+steer__i3_only_enrolled_worker_dies__unenrolled_member_is_left_to_the_kernel(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+	__u32 newcomer;
+	__u64 runs;
+
+	sp_fixture_attach(fx);
+	sp_fixture_settle(fx);
+	sp_fixture_kill(fx, 0);
+	newcomer = sp_fixture_join(fx);
+	set = sp_fixture_flows(fx, FLOWS);
+	/* Half of them would be its share under the kernel's hash. */
+	assert_int_equal(sp_fixture_count(set, newcomer), 0);
+	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
+
+	sp_fixture_kill(fx, 1);
+	sp_fixture_round(fx, set);
+	assert_int_equal(sp_fixture_count(set, newcomer), FLOWS);
+	assert_int_equal(sp_fixture_sum(fx, unselected), FLOWS);
+	assert_int_equal(sp_fixture_row(fx, fx->state->ctl.counter_slots, unselected), FLOWS);
+
+	runs = sp_fixture_runs(fx);
+	sp_fixture_kill(fx, newcomer);
+	if (fx->protocol == SP_UDP) {
+		sp_fixture_round(fx, set);
+		assert_int_equal(sp_fixture_count(set, SP_LAB_REFUSED), FLOWS);
+	} else {
+		struct sp_lab_flows refused = SP_LAB_NO_FLOWS;
+
+		assert_int_equal(sp_lab_open(SP_TCP, &fx->target, fx->port, 0, 1, SP_FIXTURE_PATIENCE_MS,
+					     &refused),
+				 -ECONNREFUSED);
+	}
+	assert_int_equal(sp_fixture_runs(fx), runs);
+}
+
+static void steer__socket_closed_and_process_alive__counts_as_death(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	sp_fixture_settle(fx);
+	set = sp_fixture_flows(fx, FLOWS);
+	assert_int_equal(sp_lab_close(&fx->workers[2]), 0);
+	fx->is_dead[2] = true;
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	sp_require_agreement(fx, set);
+}
+
+static void steer__i1_worker_killed_under_kernel_hash__survivors_keep_their_flows(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	sp_fixture_settle(fx);
+	set = sp_fixture_flows(fx, FLOWS);
+	for (__u32 id = 0; id < WORKERS; id++)
+		assert_true(sp_fixture_count(set, id) > FLOWS / WORKERS / 3);
+	for (__u32 dead = 0; dead < WORKERS - 1; dead++) {
+		sp_fixture_kill(fx, dead);
+		sp_fixture_round(fx, set);
+		sp_require_still(fx, set);
+	}
+	assert_int_equal(sp_fixture_sum(fx, unreadable), 0);
+	assert_int_equal(sp_fixture_outcomes(fx), FLOWS * WORKERS);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct sp_case cases[] = {
+		SP_CASE(steer__i1_worker_killed__survivors_keep_their_flows, .protocols = SP_CASE_BOTH,
+			.places = SP_PLACE_EACH_FAMILY | SP_PLACE_V4_OWN, .workers = WORKERS),
+		SP_CASE(steer__i2_worker_killed__its_flows_spread_evenly_at_once, .protocols = SP_CASE_TCP,
+			.places = SP_PLACE_V4, .workers = WORKERS),
+		SP_CASE(steer__i2_worker_killed__its_flows_spread_evenly_at_once, .protocols = SP_CASE_UDP,
+			.places = SP_PLACE_V6, .workers = WORKERS),
+		SP_CASE(steer__i1_worker_killed_while_learning__survivors_keep_their_flows,
+			.protocols = SP_CASE_UDP, .places = SP_PLACE_V4 | SP_PLACE_DUAL_V4,
+			.workers = WORKERS),
+		SP_CASE(steer__i3_only_enrolled_worker_dies__unenrolled_member_is_left_to_the_kernel,
+			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V4 | SP_PLACE_DUAL_V6, .workers = 2),
+		SP_CASE(steer__socket_closed_and_process_alive__counts_as_death, .protocols = SP_CASE_BOTH,
+			.places = SP_PLACE_V4, .workers = WORKERS),
+		SP_CASE(steer__i1_worker_killed_under_kernel_hash__survivors_keep_their_flows,
+			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V6 | SP_PLACE_DUAL_V4,
+			.workers = WORKERS, .hash = SP_HASH_KERNEL),
+	};
+
+	return sp_fixture_main("death", cases, SP_ARRAY_SIZE(cases), argc, argv);
+}
