@@ -112,8 +112,8 @@ static void report(const struct sp_pins *pins, const struct sp_group *group,
 {
 	char address[SP_ENDPOINT_STRLEN], left[SP_RENDER_STRLEN];
 
-	sp_render_line("%s: attached program %u to %u members of %s %s", pins->name, result->program_id,
-		       result->live, sp_protocol_name(group->protocol),
+	sp_render_line("%s: attached program %u to %u member%s of %s %s", pins->name, result->program_id,
+		       result->live, result->live == 1 ? "" : "s", sp_protocol_name(group->protocol),
 		       sp_address_format(&group->address, group->ifindex, group->port, address));
 	if (result->is_learning)
 		sp_render_line("    existing flows are being learned for %s; %s",
@@ -124,8 +124,8 @@ static void report(const struct sp_pins *pins, const struct sp_group *group,
 		sp_render_line(
 			"    the choices of the program that was attached before are unknown: flows may have moved");
 	if (result->out_of_reach)
-		sp_warn("%u members of %s are out of reach and get no traffic", result->out_of_reach,
-			pins->name);
+		sp_warn("%u member%s of %s cannot be reached: no traffic goes there", result->out_of_reach,
+			result->out_of_reach == 1 ? "" : "s", pins->name);
 }
 
 static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint)

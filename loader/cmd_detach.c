@@ -74,7 +74,8 @@ enum sp_exit sp_cmd_detach(const struct sp_args *args)
 
 	if (sp_kernel_check())
 		return SP_EXIT_FAILED;
-	if (!sp_name_is_valid(name) || !sp_pin_exists(args->bpffs, name)) {
+	if (!sp_name_is_valid(name) ||
+	    (!sp_pin_exists(args->bpffs, name) && !sp_pin_is_staged(args->bpffs, name))) {
 		sp_refuse(0, "no steered group is called %s", name);
 		sp_hint("see those there are: steadyport list");
 		return SP_EXIT_NO_GROUP;

@@ -48,12 +48,14 @@ static void report(const char *name, const struct sp_reconcile_result *result)
 	if (result->size == 0)
 		sp_render_line("%s: the group has no members now; run sync when its workers are back", name);
 	else if (!result->nenrolled && !result->ndied && !result->did_attach)
-		sp_render_line("%s: %u members, all enrolled; nothing to do", name, result->live);
+		sp_render_line("%s: %u members, all enrolled; %s", name, result->live,
+			       result->did_publish ? "what was learned is settled" : "nothing to do");
 	if (result->is_learning)
 		sp_render_line("    existing flows are being learned for %s; none has moved",
 			       sp_render_remaining(result->learn_remaining_ns, left));
 	if (result->out_of_reach) {
-		sp_warn("%u members of %s are out of reach and get no traffic", result->out_of_reach, name);
+		sp_warn("%u member%s of %s cannot be reached: no traffic goes there", result->out_of_reach,
+			result->out_of_reach == 1 ? "" : "s", name);
 		sp_hint("run sync as root in the host's pid namespace");
 	}
 }

@@ -135,16 +135,20 @@ static int check_abi(const char *path, int ctl)
 	value = calloc(1, info.value_size);
 	if (!value)
 		return sp_fail(-ENOMEM, "cannot read %s/" SP_PIN_CTL, path);
-	if (info.type == BPF_MAP_TYPE_ARRAY && info.value_size >= 2 * sizeof(__u32)) {
-		err = bpf_map_lookup_elem(ctl, &zero, value);
-		if (err)
-			return sp_fail(err, "cannot read %s/" SP_PIN_CTL, path);
-		if (value[1] == SP_ABI_VERSION && info.value_size == sizeof(struct sp_ctl))
-			return 0;
+	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size < 2 * sizeof(__u32)) {
+		sp_refuse(0, "%s was not made by steadyport: its " SP_PIN_CTL " is another kind of map",
+			  path);
+		sp_hint("remove it: steadyport detach %s", basename(path));
+		return -EPROTO;
 	}
+	err = bpf_map_lookup_elem(ctl, &zero, value);
+	if (err)
+		return sp_fail(err, "cannot read %s/" SP_PIN_CTL, path);
+	if (value[1] == SP_ABI_VERSION && info.value_size == sizeof(struct sp_ctl))
+		return 0;
 	sp_refuse(0, "%s was made by a steadyport with ABI version %u; this one has version %d", path,
 		  value[1], SP_ABI_VERSION);
-	sp_hint("use that version to detach it, then attach with this one");
+	sp_hint("remove it: steadyport detach %s; then attach anew", basename(path));
 	return -EPROTO;
 }
 
@@ -229,6 +233,14 @@ bool sp_pin_exists(const char *bpffs, const char *name)
 	char path[PATH_MAX];
 
 	group_path(bpffs, "", name, path);
+	return access(path, F_OK) == 0;
+}
+
+bool sp_pin_is_staged(const char *bpffs, const char *name)
+{
+	char path[PATH_MAX];
+
+	group_path(bpffs, STAGING_PREFIX, name, path);
 	return access(path, F_OK) == 0;
 }
 

@@ -69,6 +69,9 @@ int sp_pin_open_slots(const char *bpffs, const char *name);
 /* True when NAME has pins, readable or not. */
 bool sp_pin_exists(const char *bpffs, const char *name);
 
+/* True when a killed attach or detach of NAME has left its staging directory; sp_pin_remove() removes it. */
+bool sp_pin_is_staged(const char *bpffs, const char *name);
+
 /* Stage these objects and publish them under pins->name. Removes a stale staging of that name first. */
 int sp_pin_publish(const char *bpffs, const struct sp_pins *pins);
 

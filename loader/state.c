@@ -210,21 +210,34 @@ int sp_state_each_flow(const struct sp_pins *pins,
 	return 0;
 }
 
+struct flow_count {
+	struct sp_info info[SP_SLOTS_MAX];
+	__u64 count;
+};
+
+/* Entries of a worker that is gone wait for LRU: they keep nothing. */
 static int count_flow(void *ctx, __u64 hash, const struct sp_flow *flow)
 {
+	struct flow_count *c = ctx;
+
 	(void)hash;
-	(void)flow;
-	++*(__u64 *)ctx;
+	if (flow->slot < SP_SLOTS_MAX && c->info[flow->slot].incarnation == flow->incarnation &&
+	    c->info[flow->slot].state != SP_SLOT_DEAD && c->info[flow->slot].state != SP_SLOT_FREE)
+		c->count++;
 	return 0;
 }
 
 int sp_state_count_flows(const struct sp_pins *pins, __u64 *ret_count)
 {
-	__u64 count = 0;
-	int err = sp_state_each_flow(pins, count_flow, &count);
+	sp_autofree struct flow_count *c = calloc(1, sizeof(*c));
+	int err;
 
+	if (!c)
+		return sp_fail(-ENOMEM, "cannot count the kept flows of %s", pins->name);
+	err = read_elements(pins->info, c->info, sizeof(*c->info), SP_SLOTS_MAX, SP_PIN_INFO);
+	err = err ?: sp_state_each_flow(pins, count_flow, c);
 	if (!err)
-		*ret_count = count;
+		*ret_count = c->count;
 	return err;
 }
 

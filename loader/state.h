@@ -58,7 +58,7 @@ int sp_state_publish(const struct sp_pins *pins, __u32 index);
 /* Notes the time of the attach. */
 int sp_state_mark_attached(const struct sp_pins *pins);
 
-/* Kept flows: the number of entries; each one. A callback that returns nonzero ends the walk with that value. */
+/* Kept flows: the number of those whose worker is not known to be gone; each entry there is. A callback that returns nonzero ends the walk with that value. */
 int sp_state_count_flows(const struct sp_pins *pins, __u64 *ret_count);
 int sp_state_each_flow(const struct sp_pins *pins,
 		       int (*each)(void *ctx, __u64 hash, const struct sp_flow *flow), void *ctx);

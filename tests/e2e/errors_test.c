@@ -311,7 +311,7 @@ static void e2e__member_held_by_nobody_visible__refused_unless_partial(void **st
 		"1 of 4 members are held by processes that cannot be seen", "--partial");
 
 	run = sp_run("attach", "dns", crew.endpoint, "--partial");
-	says(run, "1 members of dns are out of reach and get no traffic");
+	says(run, "1 member of dns cannot be reached: no traffic goes there");
 	assert_int_equal(sp_status_int("dns", "members"), 4);
 	assert_int_equal(sp_status_int("dns", "members_not_visible"), 1);
 	assert_int_equal(sp_status_int("dns", "enrolled"), 3);
