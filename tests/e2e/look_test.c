@@ -247,19 +247,19 @@ static void check_sums(const char *track, bool has_window)
 	sp_crowd_close(&crowd);
 }
 
-static void e2e__counters_with_a_learn_window__one_outcome_for_each_packet(void **state)
+static void e2e__i8_counters_with_a_learn_window__one_outcome_for_each_packet(void **state)
 {
 	(void)state;
 	check_sums("transition", true);
 }
 
-static void e2e__counters_without_a_learn_window__one_outcome_for_each_packet(void **state)
+static void e2e__i8_counters_without_a_learn_window__one_outcome_for_each_packet(void **state)
 {
 	(void)state;
 	check_sums("off", false);
 }
 
-static void e2e__counters_track_always__one_outcome_for_each_packet(void **state)
+static void e2e__i8_counters_track_always__one_outcome_for_each_packet(void **state)
 {
 	(void)state;
 	check_sums("always", true);
@@ -415,11 +415,11 @@ int main(void)
 					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__list_without_groups__an_empty_array, sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__groups__shows_all_groups_steered_or_not, sp_run_teardown),
-		cmocka_unit_test_teardown(e2e__counters_with_a_learn_window__one_outcome_for_each_packet,
+		cmocka_unit_test_teardown(e2e__i8_counters_with_a_learn_window__one_outcome_for_each_packet,
 					  sp_run_teardown),
-		cmocka_unit_test_teardown(e2e__counters_without_a_learn_window__one_outcome_for_each_packet,
+		cmocka_unit_test_teardown(e2e__i8_counters_without_a_learn_window__one_outcome_for_each_packet,
 					  sp_run_teardown),
-		cmocka_unit_test_teardown(e2e__counters_track_always__one_outcome_for_each_packet,
+		cmocka_unit_test_teardown(e2e__i8_counters_track_always__one_outcome_for_each_packet,
 					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__bpftool_on_a_steered_group__shows_readable_names,
 					  sp_run_teardown),

@@ -39,6 +39,19 @@ static void require_even_spread(const struct sp_fixture *fx, const struct sp_flo
 	}
 }
 
+/*
+ * Each request is decided once. A SYN that is sent again after its connection is over (on a machine so slow that
+ * the answer takes a second) is a connection of its own to the kernel: TCP may only ask more often, never less.
+ */
+static void require_one_outcome_each(struct sp_fixture *fx, __u64 requests)
+{
+	if (fx->protocol == SP_UDP)
+		assert_int_equal(sp_fixture_outcomes(fx), requests);
+	else
+		assert_true(sp_fixture_outcomes(fx) >= requests);
+	assert_int_equal(sp_fixture_outcomes(fx), sp_fixture_runs(fx));
+}
+
 static void steer__i1_worker_killed__survivors_keep_their_flows(struct sp_fixture *fx)
 {
 	struct sp_flow_set *set;
@@ -61,7 +74,7 @@ static void steer__i1_worker_killed__survivors_keep_their_flows(struct sp_fixtur
 	}
 	assert_int_equal(sp_fixture_count(set, WORKERS - 1), FLOWS);
 	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
-	assert_int_equal(sp_fixture_outcomes(fx), FLOWS * WORKERS);
+	require_one_outcome_each(fx, FLOWS * WORKERS);
 }
 
 static void steer__i2_worker_killed__its_flows_spread_evenly_at_once(struct sp_fixture *fx)
@@ -77,7 +90,7 @@ static void steer__i2_worker_killed__its_flows_spread_evenly_at_once(struct sp_f
 		sp_require_still(fx, set);
 		require_even_spread(fx, set, dead);
 	}
-	assert_int_equal(sp_fixture_outcomes(fx), MANY_FLOWS * WORKERS);
+	require_one_outcome_each(fx, MANY_FLOWS * WORKERS);
 }
 
 /* The window after the attach is open, and every bucket moves: death must not wait for it. */
@@ -151,6 +164,25 @@ static void steer__socket_closed_and_process_alive__counts_as_death(struct sp_fi
 	sp_require_agreement(fx, set);
 }
 
+/* Whoever enrolled the workers lives on, in this process: a duplicate of a socket kept here would keep it open. */
+static void steer__i6_worker_killed__its_socket_is_gone_at_once(struct sp_fixture *fx)
+{
+	__u32 newcomer;
+
+	sp_fixture_attach(fx);
+	newcomer = sp_fixture_join(fx);
+	sp_fixture_sync(fx);
+	for (__u32 dead = 0; dead < newcomer; dead++) {
+		__u32 slot = sp_fixture_slot(fx, dead);
+
+		assert_true(sp_slot_is_live(fx->state, slot));
+		sp_fixture_kill(fx, dead);
+		sp_fixture_look(fx);
+		assert_false(sp_slot_is_live(fx->state, slot));
+	}
+	assert_true(sp_slot_is_live(fx->state, sp_fixture_slot(fx, newcomer)));
+}
+
 static void steer__i1_worker_killed_under_kernel_hash__survivors_keep_their_flows(struct sp_fixture *fx)
 {
 	struct sp_flow_set *set;
@@ -166,7 +198,7 @@ static void steer__i1_worker_killed_under_kernel_hash__survivors_keep_their_flow
 		sp_require_still(fx, set);
 	}
 	assert_int_equal(sp_fixture_sum(fx, unreadable), 0);
-	assert_int_equal(sp_fixture_outcomes(fx), FLOWS * WORKERS);
+	require_one_outcome_each(fx, FLOWS * WORKERS);
 }
 
 int main(int argc, char **argv)
@@ -185,6 +217,8 @@ int main(int argc, char **argv)
 			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V4 | SP_PLACE_DUAL_V6, .workers = 2),
 		SP_CASE(steer__socket_closed_and_process_alive__counts_as_death, .protocols = SP_CASE_BOTH,
 			.places = SP_PLACE_V4, .workers = WORKERS),
+		SP_CASE(steer__i6_worker_killed__its_socket_is_gone_at_once, .protocols = SP_CASE_BOTH,
+			.places = SP_PLACE_V4 | SP_PLACE_V6, .workers = WORKERS),
 		SP_CASE(steer__i1_worker_killed_under_kernel_hash__survivors_keep_their_flows,
 			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V6 | SP_PLACE_DUAL_V4,
 			.workers = WORKERS, .hash = SP_HASH_KERNEL),
