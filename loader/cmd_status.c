@@ -338,6 +338,17 @@ static void tell_of_attachment(const struct sp_snapshot *s)
 			       name, endpoint);
 }
 
+/* Nothing is wrong with these, but somebody has to end it. */
+static void tell_of_planned(const struct report *r, enum sp_slot_state state, const char *what)
+{
+	char names[TEXT_STRLEN];
+
+	if (r->count[state])
+		sp_render_line("Slot%s %s %s %s. To end that: steadyport undrain %s SLOT",
+			       r->count[state] == 1 ? "" : "s", name_slots(r, state, names),
+			       r->count[state] == 1 ? "is" : "are", what, r->snapshot.pins.name);
+}
+
 /* The most urgent first; nothing when all is well. */
 static void print_sentences(const struct report *r)
 {
@@ -350,6 +361,8 @@ static void print_sentences(const struct report *r)
 		tell_of_attachment(s);
 	if (r->count[SP_SLOT_DEAD])
 		tell_of_dead_slots(r);
+	tell_of_planned(r, SP_SLOT_EJECTED, "ejected: nothing goes there");
+	tell_of_planned(r, SP_SLOT_DRAINING, "draining: no new flows go there");
 	if (unenrolled)
 		sp_render_line("%u member%s not enrolled and get%s no new flows: steadyport sync %s",
 			       unenrolled, unenrolled == 1 ? " is" : "s are", unenrolled == 1 ? "s" : "",
