@@ -69,31 +69,13 @@ static void unmap(struct sp_address *address)
 	memset(address->bytes + 4, 0, 12);
 }
 
-static socklen_t make_sockaddr(const struct sp_address *address, __u16 port, struct sockaddr_storage *ret)
-{
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret;
-	struct sockaddr_in *in = (struct sockaddr_in *)ret;
-
-	memset(ret, 0, sizeof(*ret));
-	if (address->family == AF_INET6) {
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = htons(port);
-		memcpy(&in6->sin6_addr, address->bytes, 16);
-		return sizeof(*in6);
-	}
-	in->sin_family = AF_INET;
-	in->sin_port = htons(port);
-	memcpy(&in->sin_addr, address->bytes, 4);
-	return sizeof(*in);
-}
-
 /* The address from which this host answers the peer: connecting a UDP socket sends nothing. */
 static int ask_route(const struct sp_address *peer, __u16 port, struct sp_address *ret)
 {
 	sp_autoclose int sock = socket(peer->family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_storage address;
 	struct sp_address own = { .family = peer->family };
-	socklen_t len = make_sockaddr(peer, port, &address);
+	socklen_t len = sp_address_to_sockaddr(peer, port, &address);
 
 	if (sock < 0 || connect(sock, (struct sockaddr *)&address, len))
 		return -errno;

@@ -90,4 +90,13 @@ void sp_demo_dismiss(struct sp_demo_crew *crew);
 int sp_demo_attach(const struct sp_demo_setup *setup, const struct sp_demo_crew *crew);
 int sp_demo_detach(const struct sp_demo_setup *setup);
 
+/*
+ * The second one first: it is neither the first nor the last of the kernel's order, and the last one's end
+ * moves less.
+ */
+static inline bool sp_demo_is_victim(__u32 killed, __u32 worker)
+{
+	return worker >= 1 && worker <= killed;
+}
+
 #endif

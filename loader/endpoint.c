@@ -187,6 +187,23 @@ const char *sp_protocol_name(enum sp_protocol protocol)
 	return protocol == SP_UDP ? "udp" : "tcp";
 }
 
+socklen_t sp_address_to_sockaddr(const struct sp_address *address, __u16 port, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->ss_family = address->family;
+	if (address->family == AF_INET) {
+		v4->sin_port = htons(port);
+		memcpy(&v4->sin_addr, address->bytes, sizeof(v4->sin_addr));
+		return sizeof(*v4);
+	}
+	v6->sin6_port = htons(port);
+	memcpy(&v6->sin6_addr, address->bytes, sizeof(v6->sin6_addr));
+	return sizeof(*v6);
+}
+
 bool sp_address_is_any(const struct sp_address *address)
 {
 	static const __u8 zero[sizeof(address->bytes)];

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <net/if.h>
+#include <sys/socket.h>
 #include <steadyport/abi.h>
 
 struct sp_address {
@@ -43,6 +44,9 @@ const char *sp_address_format(const struct sp_address *address, __u32 ifindex, _
 
 /* "tcp" or "udp" */
 const char *sp_protocol_name(enum sp_protocol protocol);
+
+/* For bind() and connect(). Returns the length of what it wrote. */
+socklen_t sp_address_to_sockaddr(const struct sp_address *address, __u16 port, struct sockaddr_storage *ret);
 
 /* True for 0.0.0.0 and :: */
 bool sp_address_is_any(const struct sp_address *address);
