@@ -590,6 +590,14 @@ __u64 sp_fixture_runs(struct sp_fixture *fx)
 	return info.run_cnt;
 }
 
+void sp_fixture_require_asked(struct sp_fixture *fx, __u64 actual, __u64 requests, const char *file, int line)
+{
+	if (fx->protocol == SP_UDP)
+		_assert_int_equal(actual, requests, file, line);
+	else
+		_assert_true(actual >= requests, "asked at least once for each request", file, line);
+}
+
 __u64 sp_fixture_kept(struct sp_fixture *fx)
 {
 	__u64 count = 0;

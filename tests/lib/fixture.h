@@ -166,6 +166,15 @@ __u64 sp_fixture_outcomes(struct sp_fixture *fx);
 /* Runs of the program since it was loaded. */
 __u64 sp_fixture_runs(struct sp_fixture *fx);
 
+/*
+ * A counter after so many requests. UDP: one for each. TCP: one for each at least: the kernel looks for a listener,
+ * and so asks the program, for every segment that finds no connection, also for the last ones of a connection that
+ * has ended with its worker.
+ */
+#define sp_require_asked(fx, actual, requests) \
+	sp_fixture_require_asked(fx, actual, requests, __FILE__, __LINE__)
+void sp_fixture_require_asked(struct sp_fixture *fx, __u64 actual, __u64 requests, const char *file,
+			      int line);
 /* Kept flows in the flow table. */
 __u64 sp_fixture_kept(struct sp_fixture *fx);
 
