@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Every command and every option, once: the two tables, and how the value of an option is read. Pure. */
+#include "commands.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cleanup.h"
+#include "pin.h"
+
+#define NS_PER_MS 1000000ULL
+#define LEARN_MAX_NS (24 * 3600 * 1000 * NS_PER_MS)
+#define FLOWS_MAX 16777216 /* 2^24 entries of an LRU hash are about 1.5 GiB */
+#define DEMO_WORKERS_MAX 64
+#define SEED_DIGITS 32
+
+/* Words that an option takes, in the order of the enum they stand for. */
+static const char *const track_words[] = {
+	[SP_TRACK_TRANSITION] = "transition",
+	[SP_TRACK_ALWAYS] = "always",
+	[SP_TRACK_OFF] = "off",
+};
+
+static const char *const hash_words[] = {
+	[SP_HASH_SIPHASH] = "siphash",
+	[SP_HASH_KERNEL] = "kernel",
+};
+
+const char *sp_options_track_name(enum sp_track track)
+{
+	return track < SP_ARRAY_SIZE(track_words) ? track_words[track] : "?";
+}
+
+const char *sp_options_hash_name(enum sp_hash hash)
+{
+	return hash < SP_ARRAY_SIZE(hash_words) ? hash_words[hash] : "?";
+}
+
+static int find_word(const char *value, const char *const *words, size_t nwords)
+{
+	for (size_t i = 0; i < nwords; i++) {
+		if (!strcmp(value, words[i]))
+			return i;
+	}
+	return -1;
+}
+
+/* Plain digits only: no sign, no space, no unit. */
+static bool parse_number(const char *value, __u64 min, __u64 max, __u64 *ret)
+{
+	size_t len = strspn(value, "0123456789");
+	__u64 number;
+
+	if (len == 0 || len > 18 || value[len])
+		return false;
+	number = strtoull(value, NULL, 10);
+	if (number < min || number > max)
+		return false;
+	*ret = number;
+	return true;
+}
+
+static const char *parse_learn(const char *value, struct sp_options *options)
+{
+	static const char why[] =
+		"a duration is a whole number with its unit, as in 500ms, 5s or 2m, up to 24h; or 0";
+	static const struct {
+		const char *name;
+		__u64 ns;
+	} units[] = {
+		{ "ms", NS_PER_MS },
+		{ "s", 1000 * NS_PER_MS },
+		{ "m", 60 * 1000 * NS_PER_MS },
+		{ "h", 3600 * 1000 * NS_PER_MS },
+	};
+	size_t len = strspn(value, "0123456789");
+	__u64 number;
+
+	if (len == 0 || len > 9)
+		return why;
+	number = strtoull(value, NULL, 10);
+	if (number == 0 && !value[len]) {
+		options->args.learn_ns = 0;
+		return NULL;
+	}
+	for (size_t i = 0; i < SP_ARRAY_SIZE(units); i++) {
+		if (strcmp(value + len, units[i].name))
+			continue;
+		if (number > LEARN_MAX_NS / units[i].ns)
+			return why;
+		options->args.learn_ns = number * units[i].ns;
+		return NULL;
+	}
+	return why;
+}
+
+static const char *parse_track(const char *value, struct sp_options *options)
+{
+	int word = find_word(value, track_words, SP_ARRAY_SIZE(track_words));
+
+	if (word < 0)
+		return "it is one of transition, always, off";
+	options->args.track = word;
+	return NULL;
+}
+
+static const char *parse_hash(const char *value, struct sp_options *options)
+{
+	int word = find_word(value, hash_words, SP_ARRAY_SIZE(hash_words));
+
+	if (word < 0)
+		return "it is one of siphash, kernel";
+	options->args.hash = word;
+	return NULL;
+}
+
+static int hex_digit(char c)
+{
+	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
+/* The key's bytes in order are its two words in little-endian, as in the SipHash paper's vectors. */
+static const char *parse_seed(const char *value, struct sp_options *options)
+{
+	__u64 seed[2] = { 0, 0 };
+
+	if (strlen(value) != SEED_DIGITS || strspn(value, "0123456789abcdefABCDEF") != SEED_DIGITS)
+		return "a seed is 32 hexadecimal digits";
+	for (int i = 0; i < SEED_DIGITS / 2; i++) {
+		__u64 byte = hex_digit(value[2 * i]) << 4 | hex_digit(value[2 * i + 1]);
+
+		seed[i / 8] |= byte << 8 * (i % 8);
+	}
+	memcpy(options->args.seed, seed, sizeof(seed));
+	options->args.has_seed = true;
+	return NULL;
+}
+
+static const char *parse_flows(const char *value, struct sp_options *options)
+{
+	__u64 flows;
+
+	if (!parse_number(value, 1, FLOWS_MAX, &flows))
+		return "it is a whole number from 1 to 16777216";
+	options->args.flows = flows;
+	return NULL;
+}
+
+static const char *parse_replace(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.replace = true;
+	return NULL;
+}
+
+static const char *parse_partial(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.partial = true;
+	return NULL;
+}
+
+static const char *parse_netns(const char *value, struct sp_options *options)
+{
+	if (!*value)
+		return "it is a process id, or a path such as /run/netns/NAME";
+	options->args.netns = value;
+	return NULL;
+}
+
+static const char *parse_all(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.all = true;
+	return NULL;
+}
+
+static const char *parse_json(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.json = true;
+	return NULL;
+}
+
+static const char *parse_proto(const char *value, struct sp_options *options)
+{
+	bool is_both = !strcmp(value, "both");
+
+	if (!is_both && strcmp(value, "udp") && strcmp(value, "tcp"))
+		return "it is one of udp, tcp, both";
+	options->args.do_udp = is_both || !strcmp(value, "udp");
+	options->args.do_tcp = is_both || !strcmp(value, "tcp");
+	return NULL;
+}
+
+static const char *parse_workers(const char *value, struct sp_options *options)
+{
+	__u64 workers;
+
+	if (!parse_number(value, 2, DEMO_WORKERS_MAX, &workers))
+		return "it is a whole number from 2 to 64";
+	options->args.workers = workers;
+	return NULL;
+}
+
+static const char *parse_kill(const char *value, struct sp_options *options)
+{
+	__u64 kill;
+
+	if (!parse_number(value, 1, DEMO_WORKERS_MAX - 1, &kill))
+		return "it is a whole number from 1 up, and less than the workers";
+	options->args.kill = kill;
+	return NULL;
+}
+
+static const char *parse_tour(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.is_tour = true;
+	return NULL;
+}
+
+static const char *parse_bpffs(const char *value, struct sp_options *options)
+{
+	if (!*value)
+		return "it is a directory";
+	options->args.bpffs = value;
+	return NULL;
+}
+
+static const char *parse_verbose(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->verbosity++;
+	return NULL;
+}
+
+static const char *parse_help(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->wants_help = true;
+	return NULL;
+}
+
+static const char *parse_version(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->wants_version = true;
+	return NULL;
+}
+
+const struct sp_option sp_option_table[] = {
+	[OPT_LEARN] = { "learn", 0, "DURATION",
+			"how long after a change unknown flows count as old ones\n"
+			"(500ms, 5s, 2m; 0: not at all; default 5s)",
+			parse_learn },
+	[OPT_TRACK] = { "track", 0, "WHICH",
+			"UDP flows to remember: transition (default: those that a\n"
+			"change would have moved), always (every one) or off",
+			parse_track },
+	[OPT_HASH] = { "hash", 0, "WHICH",
+		       "siphash (default, keyed) or kernel (about 30 ns less for\n"
+		       "each packet, but `where` cannot compute it)",
+		       parse_hash },
+	[OPT_SEED] = { "seed", 0, "HEX", "key of the flow hash, 32 hex digits; default: random", parse_seed },
+	[OPT_FLOWS] = { "flows", 0, "N",
+			"attach: room for kept flows (default 65536);\n"
+			"demo: flows to drive (default 1000)",
+			parse_flows },
+	[OPT_REPLACE] = { "replace", 0, NULL, "take over from another program that is attached",
+			  parse_replace },
+	[OPT_PARTIAL] = { "partial", 0, NULL,
+			  "go on though some members are held by processes that cannot\n"
+			  "be read; those will get no new flows",
+			  parse_partial },
+	[OPT_NETNS] = { "netns", 0, "PID|PATH",
+			"network namespace of the group: that of a process, or a file\n"
+			"such as /run/netns/NAME; default: the caller's",
+			parse_netns },
+	[OPT_ALL] = { "all", 0, NULL, "show the members of each group, too", parse_all },
+	[OPT_JSON] = { "json", 0, NULL, "answer with one JSON document", parse_json },
+	[OPT_PROTO] = { "proto", 0, "WHICH", "udp, tcp or both (default)", parse_proto },
+	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },
+	[OPT_KILL] = { "kill", 0, "K", "workers to kill, fewer than there are (default 1)", parse_kill },
+	[OPT_TOUR] = { "tour", 0, NULL, "tell the whole story first, step by step", parse_tour },
+	[OPT_BPFFS] = { "bpffs", 0, "DIR",
+			"where bpffs is or shall be mounted (default " SP_BPFFS_DEFAULT ")", parse_bpffs },
+	[OPT_VERBOSE] = { "verbose", 'v', NULL, "say what is being done; twice: libbpf's debug output, too",
+			  parse_verbose },
+	[OPT_HELP] = { "help", 'h', NULL, "this text, or that of a command", parse_help },
+	[OPT_VERSION] = { "version", 'V', NULL, "version of the program and of its maps' layout",
+			  parse_version },
+};
+
+const size_t sp_noptions = SP_ARRAY_SIZE(sp_option_table);
+
+_Static_assert(SP_ARRAY_SIZE(sp_option_table) == OPT_COUNT, "every option is in the table");
+
+const struct sp_command sp_commands[] = {
+	{
+		.name = "groups",
+		.synopsis = "",
+		.summary = "every reuseport group on this machine, steered or not",
+		.help = "Shows every SO_REUSEPORT group that a visible process holds, in every network\n"
+			"namespace: where it listens, how many members it has, who owns them, and\n"
+			"what program is attached.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_ALL) | BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.run = sp_cmd_groups,
+	},
+	{
+		.name = "list",
+		.synopsis = "",
+		.summary = "the groups that steadyport steers",
+		.help = "Shows one line for each steered group: its slots, its program, its kept flows.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.run = sp_cmd_list,
+	},
+	{
+		.name = "status",
+		.synopsis = "NAME",
+		.summary = "one steered group, slot by slot, and what is wrong with it",
+		.help = "Shows each slot's state, owner, share of new flows and counters, then in\n"
+			"sentences what an operator must know, with the command that follows from it.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_status,
+	},
+	{
+		.name = "where",
+		.synopsis = "NAME SRC:PORT [DST:PORT]",
+		.summary = "which worker a flow goes to, and which one is next",
+		.help = "SRC:PORT is the peer's address, DST:PORT the one that it sends to; IPv6 as in\n"
+			"[::1]:53. DST defaults to the group's own address or, if that is any address,\n"
+			"to the one from which this host answers the peer.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = 3,
+		.run = sp_cmd_where,
+	},
+	{
+		.name = "counters",
+		.synopsis = "NAME",
+		.summary = "what the program did, slot by slot",
+		.help = "Shows every counter that is not zero, and says what it counts.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_counters,
+	},
+	{
+		.name = "demo",
+		.synopsis = "",
+		.summary = "see the kernel lose flows when a worker dies, and steadyport keep them",
+		.help = "Starts real workers in a network namespace of its own, drives flows, kills\n"
+			"workers: first under the kernel's hash, then under steadyport. Nothing outside\n"
+			"that namespace is touched.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_PROTO) | BIT(OPT_WORKERS) | BIT(OPT_FLOWS) | BIT(OPT_KILL) |
+			   BIT(OPT_TOUR) | BIT(OPT_JSON),
+		.run = sp_cmd_demo,
+	},
+	{
+		.name = "help",
+		.synopsis = "[COMMAND]",
+		.summary = "this text, or that of a command",
+		.help = "",
+		.kind = SP_COMMAND_LOOKS,
+		.max_words = 1,
+	},
+	{
+		.name = "attach",
+		.synopsis = "NAME ENDPOINT",
+		.summary = "steer a running group from now on",
+		.help = "ENDPOINT is tcp:127.0.0.1:8080, udp:[::]:443, udp:[fe80::1%eth0]:53, or\n"
+			"tcp:8080 for any address. Servers need no change and no restart. Repeating it\n"
+			"completes what was interrupted.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_LEARN) | BIT(OPT_TRACK) | BIT(OPT_HASH) | BIT(OPT_SEED) | BIT(OPT_FLOWS) |
+			   BIT(OPT_REPLACE) | BIT(OPT_PARTIAL) | BIT(OPT_NETNS) | BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = 2,
+		.run = sp_cmd_attach,
+	},
+	{
+		.name = "sync",
+		.synopsis = "NAME",
+		.summary = "enrol new members and mark the dead ones",
+		.help = "All newcomers of one call share one transition. Calling it again changes nothing.\n"
+			"A group that came back, or lost its program, is attached again.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_REPLACE) | BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_sync,
+	},
+	{
+		.name = "drain",
+		.synopsis = "NAME SLOT...",
+		.summary = "no new flows to these slots, old ones stay",
+		.help = "SLOT is a number or a range like 4-7. TCP: no new connections. UDP: flows that are\n"
+			"seen within the learn window are kept where they are. A new worker in the slot\n"
+			"starts undrained.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = SP_OPTIONS_WORDS_MAX,
+		.run = sp_cmd_drain,
+	},
+	{
+		.name = "undrain",
+		.synopsis = "NAME SLOT...",
+		.summary = "let drained or ejected slots take new flows again",
+		.help = "",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = SP_OPTIONS_WORDS_MAX,
+		.run = sp_cmd_undrain,
+	},
+	{
+		.name = "eject",
+		.synopsis = "NAME SLOT...",
+		.summary = "take everything away from a worker that hangs",
+		.help = "Its UDP flows leave at once, too. It comes back with undrain.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = SP_OPTIONS_WORDS_MAX,
+		.run = sp_cmd_eject,
+	},
+	{
+		.name = "retire",
+		.synopsis = "NAME SLOT...",
+		.summary = "forget dead slots for good",
+		.help = "Their share goes to the other slots, by moving as few buckets as can be.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = SP_OPTIONS_WORDS_MAX,
+		.run = sp_cmd_retire,
+	},
+	{
+		.name = "weight",
+		.synopsis = "NAME SLOT=W...",
+		.summary = "give slots another share of the new flows",
+		.help = "W is 0 to 1000, 100 by default; shares are W over the sum of all. 4-7=50 sets four slots.\n"
+			"Existing UDP flows stay.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = SP_OPTIONS_WORDS_MAX,
+		.run = sp_cmd_weight,
+	},
+	{
+		.name = "detach",
+		.synopsis = "NAME",
+		.summary = "give the group back to the kernel's own hash",
+		.help = "Detaches the program and removes all of NAME's pins.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_detach,
+	},
+};
+
+const size_t sp_ncommands = SP_ARRAY_SIZE(sp_commands);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The tables of commands and options as the parser and the help see them. */
+#ifndef STEADYPORT_COMMANDS_H
+#define STEADYPORT_COMMANDS_H
+
+#include "options.h"
+
+enum option_index {
+	OPT_LEARN,
+	OPT_TRACK,
+	OPT_HASH,
+	OPT_SEED,
+	OPT_FLOWS,
+	OPT_REPLACE,
+	OPT_PARTIAL,
+	OPT_NETNS,
+	OPT_ALL,
+	OPT_JSON,
+	OPT_PROTO,
+	OPT_WORKERS,
+	OPT_KILL,
+	OPT_TOUR,
+	OPT_BPFFS,
+	OPT_VERBOSE,
+	OPT_HELP,
+	OPT_VERSION,
+	OPT_COUNT,
+};
+
+#define BIT(option) (1u << (option))
+#define GLOBAL_OPTIONS (BIT(OPT_VERBOSE) | BIT(OPT_HELP) | BIT(OPT_VERSION))
+
+#endif
