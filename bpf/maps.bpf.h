@@ -52,6 +52,14 @@ struct {
 	__type(value, struct sp_counters);
 } sp_counters SEC(".maps");
 
+/* User space's alone: what the programs before this one had counted. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2); /* (loader) as sp_counters */
+	__type(key, __u32);
+	__type(value, struct sp_counters);
+} sp_carried SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);

@@ -10,6 +10,7 @@
 #include <steadyport/abi.h>
 #include <steadyport/choose.h>
 #include "account.bpf.h"
+#include "flows.bpf.h"
 #include "maps.bpf.h"
 #include "packet.bpf.h"
 
@@ -67,6 +68,8 @@ __noinline int choose_other(struct sk_reuseport_md *md, __u32 index, __u64 hash,
 		choice = choose_scan(md, index, hash, true);
 	if (choice < 0 && any)
 		choice = choose_scan(md, index, hash, false);
+	if (choice < 0 && any && sp_protocol == SP_TCP)
+		choice = sp_choose_park(view, md, take_in_loop);
 	return choice;
 }
 
@@ -92,51 +95,13 @@ static __always_inline int finish(int choice)
 	case SP_HOW_PROBE:
 		count(slot, rerouted);
 		break;
+	case SP_HOW_PARK:
+		count(slot, parked);
+		break;
 	default:
 		count(slot, scanned);
 	}
 	return SK_PASS;
-}
-
-static __always_inline __u32 seconds(__u64 ns)
-{
-	return ns / 1000000000;
-}
-
-static __always_inline void keep(__u64 hash, __u32 slot, __u64 now)
-{
-	struct sp_info *info = bpf_map_lookup_elem(&sp_info, &slot);
-	struct sp_flow flow = { .slot = slot, .last_seen_s = seconds(now) };
-
-	if (!info)
-		return;
-	flow.incarnation = info->incarnation;
-	if (bpf_map_update_elem(&sp_flows, &hash, &flow, BPF_ANY))
-		count(slot, keep_failed);
-}
-
-/* Asked before anything else in a moving bucket: a flow that was kept stays, unless its worker is gone. */
-static __always_inline bool take_kept(struct sk_reuseport_md *md, __u64 hash, __u64 now)
-{
-	struct sp_flow *flow = bpf_map_lookup_elem(&sp_flows, &hash);
-	struct sp_info *info;
-	__u32 slot;
-
-	if (!flow)
-		return false;
-	slot = flow->slot;
-	info = bpf_map_lookup_elem(&sp_info, &slot);
-	if (info && info->incarnation == flow->incarnation && take(md, slot) == 0) {
-		/* A shared cache line: written once a second, not once a packet. */
-		if (flow->last_seen_s != seconds(now))
-			flow->last_seen_s = seconds(now);
-		count(slot, kept);
-		return true;
-	}
-	/* It must not win again when the slot is taken by another worker. */
-	bpf_map_delete_elem(&sp_flows, &hash);
-	count(slot, stale);
-	return false;
 }
 
 /* The slot of an unknown flow under the view before the current one, taken; or SP_CHOICE_NONE. */
@@ -158,13 +123,13 @@ static __always_inline int choose_previous(struct sk_reuseport_md *md, __u32 ind
  * A UDP flow that the current view alone cannot place: it is kept, or unknown during a learn window. Unknown flows
  * follow the previous view and are kept where the current one would not find them.
  */
-static __always_inline int steer_unsettled(struct sk_reuseport_md *md, struct sp_view *view, __u32 index,
-					   __u64 hash)
+static __always_inline int steer_unsettled(struct sk_reuseport_md *md, const struct sp_ctl *ctl,
+					   struct sp_view *view, __u32 index, __u64 hash)
 {
 	__u64 now = bpf_ktime_get_ns();
-	int choice, previous;
+	int choice, previous = 0;
 
-	if (take_kept(md, hash, now))
+	if (take_kept(md, hash, now, ctl->flow_idle_s, take))
 		return SK_PASS;
 
 	choice = choose(md, view, index, hash);
@@ -175,11 +140,9 @@ static __always_inline int steer_unsettled(struct sk_reuseport_md *md, struct sp
 			count(SP_CHOICE_SLOT(previous), learned);
 			return SK_PASS;
 		}
-		/* The previous view has no place for it: only the table remembers it if the view changes again. */
-		if (previous < 0 && choice >= 0)
-			keep(hash, SP_CHOICE_SLOT(choice), now);
 	}
-	if (sp_track == SP_TRACK_ALWAYS && choice >= 0)
+	/* What the previous view cannot place, only the table remembers if the view changes again. */
+	if (choice >= 0 && (sp_track == SP_TRACK_ALWAYS || previous < 0))
 		keep(hash, SP_CHOICE_SLOT(choice), now);
 	return finish(choice);
 }
@@ -221,7 +184,7 @@ int sp_steer(struct sk_reuseport_md *md)
 
 	hash = flow_hash(md, migrating, ctl);
 	if (sp_protocol == SP_UDP && (sp_track == SP_TRACK_ALWAYS || sp_bit(view->moving, sp_bucket(hash))))
-		return steer_unsettled(md, view, index, hash);
+		return steer_unsettled(md, ctl, view, index, hash);
 
 	choice = sp_choose_owner(view, hash, md, take);
 	if (choice < 0) {
@@ -230,7 +193,7 @@ int sp_steer(struct sk_reuseport_md *md)
 		 * chain, so until the view is settled (learn_until_ns 0) its flows are learned and kept, too.
 		 */
 		if (sp_protocol == SP_UDP && view->learn_until_ns)
-			return steer_unsettled(md, view, index, hash);
+			return steer_unsettled(md, ctl, view, index, hash);
 		choice = choose_other(md, index, hash, true);
 	}
 	if (migrating && choice >= 0)

@@ -25,6 +25,12 @@ struct sp_args {
 	bool all;
 
 	__u64 learn_ns; /* --learn DURATION */
+	__u64 flow_idle_ns; /* --flow-idle DURATION, 0: never */
+	bool has_wait;
+	__u64 wait_ns; /* --wait DURATION */
+	__u32 slots; /* --slots N: that have counters of their own; 0: as the group has members */
+	__s32 slot; /* --slot N, -1: all */
+	bool upgrade; /* --upgrade */
 	enum sp_track track;
 	enum sp_hash hash;
 	bool has_seed;
@@ -46,11 +52,13 @@ enum sp_exit sp_cmd_undrain(const struct sp_args *args);
 enum sp_exit sp_cmd_eject(const struct sp_args *args);
 enum sp_exit sp_cmd_retire(const struct sp_args *args);
 enum sp_exit sp_cmd_weight(const struct sp_args *args);
+enum sp_exit sp_cmd_upgrade(const struct sp_args *args);
 enum sp_exit sp_cmd_detach(const struct sp_args *args);
 enum sp_exit sp_cmd_groups(const struct sp_args *args);
 enum sp_exit sp_cmd_list(const struct sp_args *args);
 enum sp_exit sp_cmd_status(const struct sp_args *args);
 enum sp_exit sp_cmd_where(const struct sp_args *args);
+enum sp_exit sp_cmd_flows(const struct sp_args *args);
 enum sp_exit sp_cmd_counters(const struct sp_args *args);
 enum sp_exit sp_cmd_demo(const struct sp_args *args);
 

@@ -9,9 +9,10 @@
 #include "kernel.h"
 #include "log.h"
 #include "netns.h"
-#include "reconcile.h"
 #include "render.h"
 #include "steer.h"
+#include "steered.h"
+#include "swap.h"
 
 static int ctl_for(const struct sp_args *args, const struct sp_group *group, struct sp_ctl *ret_ctl)
 {
@@ -26,6 +27,7 @@ static int ctl_for(const struct sp_args *args, const struct sp_group *group, str
 		.hash = args->hash,
 		.track = args->track,
 		.learn_ns = args->learn_ns,
+		.flow_idle_s = args->flow_idle_ns / 1000000000,
 		.key = { args->seed[0], args->seed[1] },
 	};
 
@@ -48,11 +50,10 @@ static int refuse_steered(const struct sp_args *args, const struct sp_group *gro
 		return 0;
 	err = sp_pin_list(args->bpffs, &names, &count);
 	for (size_t i = 0; !err && i < count; i++) {
-		sp_autopins struct sp_pins pins = SP_PINS_NONE;
-		__u32 id;
+		__u32 ids[2];
 
-		if (sp_pin_open_program(args->bpffs, names[i], &pins) || sp_steer_program_id(&pins, &id) ||
-		    id != group->prog_id)
+		sp_pin_program_ids(args->bpffs, names[i], ids);
+		if (ids[0] != group->prog_id && ids[1] != group->prog_id)
 			continue;
 		sp_refuse(0, "%s is steered already, as %s", sp_group_endpoint(group, endpoint), names[i]);
 		sp_hint("enrol its new members: steadyport sync %s", names[i]);
@@ -61,31 +62,54 @@ static int refuse_steered(const struct sp_args *args, const struct sp_group *gro
 	return err;
 }
 
-/* NAME has pins. If they were published for this very group and never attached, a killed attach is completed. */
+static bool is_for(const struct sp_state *state, const struct sp_group *group)
+{
+	struct sp_address address;
+
+	sp_state_address(state, &address);
+	return state->ctl.netns_cookie == group->netns_cookie && state->ctl.protocol == group->protocol &&
+	       state->ctl.port == group->port && state->ctl.ifindex == group->ifindex &&
+	       !memcmp(&address, &group->address, sizeof(address));
+}
+
+static int refuse_name(const struct sp_pins *pins, const struct sp_state *state)
+{
+	char endpoint[SP_ENDPOINT_STRLEN];
+	struct sp_address address;
+
+	sp_state_address(state, &address);
+	sp_refuse(0, "%s is the name of a steered group already: %s:%s", pins->name,
+		  sp_protocol_name(state->ctl.protocol),
+		  sp_address_format(&address, state->ctl.ifindex, state->ctl.port, endpoint));
+	sp_hint("look at it: steadyport status %s; enrol its new members: steadyport sync %s", pins->name,
+		pins->name);
+	return -EEXIST;
+}
+
+/*
+ * NAME has pins. If they were published for this very group and never attached, a killed attach is completed; if they
+ * are an older steadyport's, they are brought up to date where that was asked for.
+ */
 static int adopt(const struct sp_args *args, const struct sp_group *group, struct sp_pins *ret_pins)
 {
 	sp_autopins struct sp_pins pins = SP_PINS_NONE;
-	char endpoint[SP_ENDPOINT_STRLEN];
 	sp_autostate struct sp_state *state = NULL;
-	struct sp_address address;
+	bool was_attached;
 	int err;
 
-	err = sp_pin_open(args->bpffs, args->args[0], &pins);
+	err = (args->upgrade ? sp_pin_open_any : sp_pin_open)(args->bpffs, args->args[0], &pins);
 	err = err ?: sp_state_read(&pins, &state);
 	if (err)
 		return err;
-	sp_state_address(state, &address);
-	if (state->ctl.attached_at || state->ctl.netns_cookie != group->netns_cookie ||
-	    state->ctl.protocol != group->protocol || state->ctl.port != group->port ||
-	    state->ctl.ifindex != group->ifindex || memcmp(&address, &group->address, sizeof(address))) {
-		sp_refuse(0, "%s is the name of a steered group already: %s:%s", pins.name,
-			  sp_protocol_name(state->ctl.protocol),
-			  sp_address_format(&address, state->ctl.ifindex, state->ctl.port, endpoint));
-		sp_hint("look at it: steadyport status %s; enrol its new members: steadyport sync %s",
-			pins.name, pins.name);
-		return -EEXIST;
+	if (!is_for(state, group) || (state->ctl.attached_at && pins.abi == SP_ABI_VERSION))
+		return refuse_name(&pins, state);
+	if (pins.abi != SP_ABI_VERSION) {
+		err = sp_swap(args->bpffs, &pins, 0, &was_attached);
+		if (err)
+			return err;
+	} else {
+		sp_note("%s was published but not attached: completing it", pins.name);
 	}
-	sp_note("%s was published but not attached: completing it", pins.name);
 	*ret_pins = pins;
 	pins = (struct sp_pins)SP_PINS_NONE;
 	return 0;
@@ -98,7 +122,10 @@ static int create(const struct sp_args *args, const struct sp_group *group, stru
 	int err;
 
 	err = ctl_for(args, group, &ctl);
-	err = err ?: sp_steer_load(args->args[0], &ctl, group->size, args->flows, &pins);
+	err = err   ?:
+		      sp_steer_load(args->args[0], &ctl,
+				    args->slots > group->size ? args->slots : group->size, args->flows,
+				    &pins);
 	err = err ?: sp_pin_publish(args->bpffs, &pins);
 	if (err)
 		return err;
@@ -157,8 +184,8 @@ static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint
 	err = err ?: (is_new ? create : adopt)(args, group, &pins);
 	if (err)
 		return err;
-	err = sp_reconcile(&pins, &options, result);
-	if (!err && !result->did_attach) {
+	err = sp_steered_reconcile(args->bpffs, &pins, &options, result);
+	if (!err && !result->size) {
 		/* Between our two looks the last member was closed. */
 		sp_refuse(0, "the members of %s went away while it was being attached", pins.name);
 		err = -ENOENT;

@@ -38,33 +38,52 @@ static int detach_group(const struct sp_group *group, const char *name)
 	return 0;
 }
 
-static int detach_everywhere(const struct sp_args *args, const char *name)
+/* Detaches one program wherever it is attached; *found counts these places. */
+static int detach_everywhere(const struct sp_pins *pins, size_t *found)
 {
-	sp_autopins struct sp_pins pins = SP_PINS_NONE;
 	sp_autogroups struct sp_groups *groups = NULL;
-	size_t found = 0;
 	__u32 id;
 	int err;
 
-	err = sp_pin_open_program(args->bpffs, name, &pins);
-	if (err == -ENOENT)
-		return 0; /* removed by half: there is no program to look for */
-	err = err ?: sp_steer_program_id(&pins, &id);
+	err = sp_steer_program_id(pins, &id);
 	err = err ?: sp_members_scan(0, &groups);
 	for (size_t i = 0; !err && i < groups->ngroups; i++) {
 		if (groups->groups[i].prog_id != id)
 			continue;
-		err = detach_group(&groups->groups[i], name);
-		found++;
+		err = detach_group(&groups->groups[i], pins->name);
+		(*found)++;
 	}
-	if (!err) {
-		sp_autoclose int slots = sp_pin_open_slots(args->bpffs, name);
-
-		sp_state_empty_slots(slots);
-	}
-	if (!err && !found)
-		sp_render_line("%s: its program was attached to no visible group", name);
 	return err;
+}
+
+/* What is staged may be the program before this one, still attached where its replacement was killed. */
+static int detach_name(const char *bpffs, const char *name)
+{
+	sp_autopins struct sp_pins staged = SP_PINS_NONE;
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	sp_autoclose int slots = -1;
+	bool is_staged, is_published;
+	size_t found = 0;
+	int err;
+
+	err = sp_pin_open_staged_program(bpffs, name, &staged);
+	is_staged = !err;
+	if (!err)
+		err = detach_everywhere(&staged, &found);
+	if (err && err != -ENOENT)
+		return err;
+	err = sp_pin_open_program(bpffs, name, &pins);
+	is_published = !err;
+	if (!err)
+		err = detach_everywhere(&pins, &found);
+	if (err && err != -ENOENT)
+		return err;
+	slots = sp_pin_open_slots(bpffs, name);
+	sp_state_empty_slots(slots);
+	/* Without a program it was removed by half: there is nothing to look for. */
+	if ((is_staged || is_published) && !found)
+		sp_render_line("%s: its program was attached to no visible group", name);
+	return 0;
 }
 
 enum sp_exit sp_cmd_detach(const struct sp_args *args)
@@ -80,7 +99,7 @@ enum sp_exit sp_cmd_detach(const struct sp_args *args)
 		sp_hint("see those there are: steadyport list");
 		return SP_EXIT_NO_GROUP;
 	}
-	if (sp_pin_lock(args->bpffs, &lock) || detach_everywhere(args, name) ||
+	if (sp_pin_lock(args->bpffs, &lock) || detach_name(args->bpffs, name) ||
 	    sp_pin_remove(args->bpffs, name))
 		return SP_EXIT_FAILED;
 	return SP_EXIT_OK;

@@ -15,7 +15,6 @@
 #include "pin.h"
 #include "render.h"
 #include "snapshot.h"
-#include "steer.h"
 
 #define CELL_STRLEN 128
 #define COMMS_SHOWN 2 /* names of owners in a group's line */
@@ -24,7 +23,7 @@
 /* Program ids of the groups that we steer. */
 struct steered {
 	char (*names)[SP_NAME_MAX + 1];
-	__u32 *ids; /* 0: gone meanwhile, or could not be read */
+	__u32 (*ids)[2]; /* sp_pin_program_ids() */
 	size_t count;
 };
 
@@ -45,12 +44,8 @@ static int list_steered(const char *bpffs, struct steered *ret)
 	steered.ids = calloc(steered.count + 1, sizeof(*steered.ids));
 	if (!steered.ids)
 		return sp_fail(-ENOMEM, "cannot list the steered groups");
-	for (size_t i = 0; i < steered.count; i++) {
-		sp_autopins struct sp_pins pins = SP_PINS_NONE;
-
-		if (!sp_pin_open_program(bpffs, steered.names[i], &pins))
-			sp_steer_program_id(&pins, &steered.ids[i]);
-	}
+	for (size_t i = 0; i < steered.count; i++)
+		sp_pin_program_ids(bpffs, steered.names[i], steered.ids[i]);
 	*ret = steered;
 	steered = (struct steered){};
 	return 0;
@@ -60,7 +55,7 @@ static int list_steered(const char *bpffs, struct steered *ret)
 static const char *steered_as(const struct steered *steered, const struct sp_group *group)
 {
 	for (size_t i = 0; group->prog_id && i < steered->count; i++) {
-		if (steered->ids[i] == group->prog_id)
+		if (steered->ids[i][0] == group->prog_id || steered->ids[i][1] == group->prog_id)
 			return steered->names[i];
 	}
 	return NULL;

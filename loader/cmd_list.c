@@ -3,6 +3,7 @@
 #include <errno.h>
 #include "cleanup.h"
 #include "cmd.h"
+#include "kept.h"
 #include "kernel.h"
 #include "log.h"
 #include "members.h"
@@ -79,11 +80,9 @@ static int add_group(const char *bpffs, const char *name, const struct sp_groups
 	err = sp_snapshot_take(bpffs, name, groups, &s);
 	if (err)
 		return err;
-	if (s.state->ctl.protocol == SP_UDP) {
-		err = sp_state_count_flows(&s.pins, &kept);
-		if (err)
-			return err;
-	}
+	err = sp_kept_count(&s.pins, s.state, &kept);
+	if (err)
+		return err;
 	if (list) {
 		if (json_array_append_new(list, json_row(&s, kept)))
 			return sp_fail(-ENOMEM, "cannot list %s", name);

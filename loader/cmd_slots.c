@@ -7,8 +7,8 @@
 #include "cmd.h"
 #include "kernel.h"
 #include "log.h"
-#include "reconcile.h"
 #include "render.h"
+#include "steered.h"
 
 static const char *const did[] = {
 	[SP_CHANGE_DRAIN] = "draining: no new flows, the old ones stay",
@@ -58,11 +58,10 @@ static enum sp_exit change_slots(const struct sp_args *args, enum sp_change_kind
 	}
 	if (sp_kernel_check())
 		return SP_EXIT_FAILED;
-	err = sp_pin_open(args->bpffs, args->args[0], &pins);
+	err = sp_pin_open_locked(args->bpffs, args->args[0], &pins, &lock);
 	if (err)
 		return err == -ENOENT ? SP_EXIT_NO_GROUP : SP_EXIT_FAILED;
-	err = sp_pin_lock(args->bpffs, &lock);
-	err = err ?: sp_reconcile(&pins, &options, result);
+	err = sp_steered_reconcile(args->bpffs, &pins, &options, result);
 	if (err)
 		return SP_EXIT_FAILED;
 	report(pins.name, kind, result);

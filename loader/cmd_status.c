@@ -5,6 +5,7 @@
 #include <string.h>
 #include "cleanup.h"
 #include "cmd.h"
+#include "kept.h"
 #include "kernel.h"
 #include "log.h"
 #include "members.h"
@@ -26,7 +27,7 @@ struct report {
 	struct sp_counters *rows; /* slots', then the group's */
 	__u32 nrows;
 	__u64 kept_flows;
-	__u32 count[SP_SLOT_EJECTED + 1]; /* by state */
+	__u32 count[SP_SLOT_STATES]; /* by state */
 };
 
 static void free_report(struct report *r)
@@ -49,11 +50,9 @@ static int read_report(const char *bpffs, const char *name, const struct sp_grou
 	sp_reconcile_slots(r->snapshot.state, r->slots);
 	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
 		r->count[sp_snapshot_slot_state(&r->snapshot, slot)]++;
-	if (r->snapshot.state->ctl.protocol == SP_UDP) {
-		err = sp_state_count_flows(&r->snapshot.pins, &r->kept_flows);
-		if (err)
-			return err;
-	}
+	err = sp_kept_count(&r->snapshot.pins, r->snapshot.state, &r->kept_flows);
+	if (err)
+		return err;
 	return sp_state_counters(&r->snapshot.pins, &r->rows, &r->nrows);
 }
 

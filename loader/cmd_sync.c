@@ -6,8 +6,8 @@
 #include "cmd.h"
 #include "kernel.h"
 #include "log.h"
-#include "reconcile.h"
 #include "render.h"
+#include "steered.h"
 
 #define LISTED_SLOTS_MAX 16
 
@@ -65,13 +65,11 @@ static int sync_group(const struct sp_args *args, struct sp_pins *pins)
 	/* The group is ours already: members that cannot be reached must not keep the others from being enrolled. */
 	const struct sp_reconcile_options options = { .may_replace = args->replace, .may_be_partial = true };
 	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
-	sp_autoclose int lock = -1;
 	int err;
 
 	if (!result)
 		return sp_fail(-ENOMEM, "cannot sync");
-	err = sp_pin_lock(args->bpffs, &lock);
-	err = err ?: sp_reconcile(pins, &options, result);
+	err = sp_steered_reconcile(args->bpffs, pins, &options, result);
 	if (!err)
 		report(pins->name, result);
 	return err;
@@ -80,11 +78,12 @@ static int sync_group(const struct sp_args *args, struct sp_pins *pins)
 enum sp_exit sp_cmd_sync(const struct sp_args *args)
 {
 	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	sp_autoclose int lock = -1;
 	int err;
 
 	if (sp_kernel_check())
 		return SP_EXIT_FAILED;
-	err = sp_pin_open(args->bpffs, args->args[0], &pins);
+	err = sp_pin_open_locked(args->bpffs, args->args[0], &pins, &lock);
 	if (err)
 		return err == -ENOENT ? SP_EXIT_NO_GROUP : SP_EXIT_FAILED;
 	return sync_group(args, &pins) ? SP_EXIT_FAILED : SP_EXIT_OK;

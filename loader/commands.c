@@ -9,7 +9,7 @@
 #include "pin.h"
 
 #define NS_PER_MS 1000000ULL
-#define LEARN_MAX_NS (24 * 3600 * 1000 * NS_PER_MS)
+#define DURATION_MAX_NS (24 * 3600 * 1000 * NS_PER_MS)
 #define FLOWS_MAX 16777216 /* 2^24 entries of an LRU hash are about 1.5 GiB */
 #define DEMO_WORKERS_MAX 64
 #define SEED_DIGITS 32
@@ -60,7 +60,8 @@ static bool parse_number(const char *value, __u64 min, __u64 max, __u64 *ret)
 	return true;
 }
 
-static const char *parse_learn(const char *value, struct sp_options *options)
+/* "500ms", "5s", "2m", "1h", and "0"; up to a day. Returns NULL, or what is wrong with it. */
+static const char *parse_duration(const char *value, __u64 *ret_ns)
 {
 	static const char why[] =
 		"a duration is a whole number with its unit, as in 500ms, 5s or 2m, up to 24h; or 0";
@@ -80,18 +81,43 @@ static const char *parse_learn(const char *value, struct sp_options *options)
 		return why;
 	number = strtoull(value, NULL, 10);
 	if (number == 0 && !value[len]) {
-		options->args.learn_ns = 0;
+		*ret_ns = 0;
 		return NULL;
 	}
 	for (size_t i = 0; i < SP_ARRAY_SIZE(units); i++) {
 		if (strcmp(value + len, units[i].name))
 			continue;
-		if (number > LEARN_MAX_NS / units[i].ns)
+		if (number > DURATION_MAX_NS / units[i].ns)
 			return why;
-		options->args.learn_ns = number * units[i].ns;
+		*ret_ns = number * units[i].ns;
 		return NULL;
 	}
 	return why;
+}
+
+static const char *parse_learn(const char *value, struct sp_options *options)
+{
+	return parse_duration(value, &options->args.learn_ns);
+}
+
+/* The flow table counts in seconds. */
+static const char *parse_flow_idle(const char *value, struct sp_options *options)
+{
+	__u64 ns;
+	const char *why = parse_duration(value, &ns);
+
+	if (why)
+		return why;
+	if (ns % (1000 * NS_PER_MS))
+		return "it is a number of whole seconds, as in 180s; or 0 for never";
+	options->args.flow_idle_ns = ns;
+	return NULL;
+}
+
+static const char *parse_wait(const char *value, struct sp_options *options)
+{
+	options->args.has_wait = true;
+	return parse_duration(value, &options->args.wait_ns);
 }
 
 static const char *parse_track(const char *value, struct sp_options *options)
@@ -143,6 +169,33 @@ static const char *parse_flows(const char *value, struct sp_options *options)
 	if (!parse_number(value, 1, FLOWS_MAX, &flows))
 		return "it is a whole number from 1 to 16777216";
 	options->args.flows = flows;
+	return NULL;
+}
+
+static const char *parse_slots(const char *value, struct sp_options *options)
+{
+	__u64 slots;
+
+	if (!parse_number(value, 1, SP_SLOTS_MAX, &slots))
+		return "it is a whole number from 1 to 1024";
+	options->args.slots = slots;
+	return NULL;
+}
+
+static const char *parse_slot(const char *value, struct sp_options *options)
+{
+	__u64 slot;
+
+	if (!parse_number(value, 0, SP_SLOTS_MAX - 1, &slot))
+		return "slots are 0 to 1023";
+	options->args.slot = slot;
+	return NULL;
+}
+
+static const char *parse_upgrade(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.upgrade = true;
 	return NULL;
 }
 
@@ -254,6 +307,10 @@ const struct sp_option sp_option_table[] = {
 			"how long after a change unknown flows count as old ones\n"
 			"(500ms, 5s, 2m; 0: not at all; default 5s)",
 			parse_learn },
+	[OPT_FLOW_IDLE] = { "flow-idle", 0, "DURATION",
+			    "how long a kept flow may be silent before it counts as a new\n"
+			    "one (whole seconds; 0: for ever; default 180s)",
+			    parse_flow_idle },
 	[OPT_TRACK] = { "track", 0, "WHICH",
 			"UDP flows to remember: transition (default: those that a\n"
 			"change would have moved), always (every one) or off",
@@ -267,17 +324,31 @@ const struct sp_option sp_option_table[] = {
 			"attach: room for kept flows (default 65536);\n"
 			"demo: flows to drive (default 1000)",
 			parse_flows },
+	[OPT_SLOTS] = { "slots", 0, "N",
+			"slots to have counters for from the start; default: the members\n"
+			"there are. More are made when they are needed",
+			parse_slots },
 	[OPT_REPLACE] = { "replace", 0, NULL, "take over from another program that is attached",
 			  parse_replace },
 	[OPT_PARTIAL] = { "partial", 0, NULL,
 			  "go on though some members are held by processes that cannot\n"
 			  "be read; those will get no new flows",
 			  parse_partial },
+	[OPT_UPGRADE] = { "upgrade", 0, NULL, "if NAME was attached by an older steadyport, upgrade it first",
+			  parse_upgrade },
+	[OPT_WAIT] = { "wait", 0, "DURATION",
+		       "return when nothing is left on the slots; if that takes longer,\n"
+		       "say what is left and exit 1",
+		       parse_wait },
 	[OPT_NETNS] = { "netns", 0, "PID|PATH",
 			"network namespace of the group: that of a process, or a file\n"
 			"such as /run/netns/NAME; default: the caller's",
 			parse_netns },
-	[OPT_ALL] = { "all", 0, NULL, "show the members of each group, too", parse_all },
+	[OPT_ALL] = { "all", 0, NULL,
+		      "groups: show the members of each group, too;\n"
+		      "flows: list each flow",
+		      parse_all },
+	[OPT_SLOT] = { "slot", 0, "N", "only the flows of this slot, listed", parse_slot },
 	[OPT_JSON] = { "json", 0, NULL, "answer with one JSON document", parse_json },
 	[OPT_PROTO] = { "proto", 0, "WHICH", "udp, tcp or both (default)", parse_proto },
 	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },
@@ -343,6 +414,19 @@ const struct sp_command sp_commands[] = {
 		.run = sp_cmd_where,
 	},
 	{
+		.name = "flows",
+		.synopsis = "NAME",
+		.summary = "UDP flows that are kept, by slot",
+		.help = "A flow is kept where its worker is not the one that the current view names. It is\n"
+			"named by its hash, as `where` shows it. Entries that are idle for longer than\n"
+			"--flow-idle, or needed no more, leave with the next `sync` at rest.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_ALL) | BIT(OPT_SLOT) | BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_flows,
+	},
+	{
 		.name = "counters",
 		.synopsis = "NAME",
 		.summary = "what the program did, slot by slot",
@@ -381,7 +465,8 @@ const struct sp_command sp_commands[] = {
 			"tcp:8080 for any address. Servers need no change and no restart. Repeating it\n"
 			"completes what was interrupted.\n",
 		.kind = SP_COMMAND_CHANGES,
-		.options = BIT(OPT_LEARN) | BIT(OPT_TRACK) | BIT(OPT_HASH) | BIT(OPT_SEED) | BIT(OPT_FLOWS) |
+		.options = BIT(OPT_LEARN) | BIT(OPT_FLOW_IDLE) | BIT(OPT_SLOTS) | BIT(OPT_UPGRADE) |
+			   BIT(OPT_TRACK) | BIT(OPT_HASH) | BIT(OPT_SEED) | BIT(OPT_FLOWS) |
 			   BIT(OPT_REPLACE) | BIT(OPT_PARTIAL) | BIT(OPT_NETNS) | BIT(OPT_BPFFS),
 		.min_words = 2,
 		.max_words = 2,
@@ -405,9 +490,11 @@ const struct sp_command sp_commands[] = {
 		.summary = "no new flows to these slots, old ones stay",
 		.help = "SLOT is a number or a range like 4-7. TCP: no new connections. UDP: flows that are\n"
 			"seen within the learn window are kept where they are. A new worker in the slot\n"
-			"starts undrained.\n",
+			"starts undrained. With --wait it returns when the worker can be stopped: UDP: no\n"
+			"kept flow is left; TCP: nothing waits to be accepted and, where that can be seen,\n"
+			"none of the slot's processes has a connection on that port.\n",
 		.kind = SP_COMMAND_CHANGES,
-		.options = BIT(OPT_BPFFS),
+		.options = BIT(OPT_WAIT) | BIT(OPT_BPFFS),
 		.min_words = 2,
 		.max_words = SP_OPTIONS_WORDS_MAX,
 		.run = sp_cmd_drain,
@@ -456,6 +543,17 @@ const struct sp_command sp_commands[] = {
 		.min_words = 2,
 		.max_words = SP_OPTIONS_WORDS_MAX,
 		.run = sp_cmd_weight,
+	},
+	{
+		.name = "upgrade",
+		.synopsis = "NAME",
+		.summary = "replace the program by the one of this steadyport",
+		.help = "Slots, views, kept flows and counters stay: no flow moves, no packet is lost.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_upgrade,
 	},
 	{
 		.name = "detach",

@@ -9,6 +9,7 @@
 
 #define NS_PER_MS 1000000ULL
 #define LEARN_DEFAULT_NS (5000 * NS_PER_MS)
+#define FLOW_IDLE_DEFAULT_NS (SP_FLOW_IDLE_DEFAULT_S * 1000ULL * NS_PER_MS)
 #define FLOWS_DEFAULT 65536
 #define DEMO_FLOWS_DEFAULT 1000
 #define DEMO_WORKERS_DEFAULT 4
@@ -59,7 +60,10 @@ static int edit_distance(const char *a, const char *b)
 static bool is_near(const char *typed, const char *name, int *best)
 {
 	size_t len = strlen(typed);
-	int distance = len >= 2 && !strncmp(typed, name, len) ? 1 : edit_distance(typed, name);
+	int distance = edit_distance(typed, name);
+
+	if (len >= 2 && !strncmp(typed, name, len) && distance > 2)
+		distance = 2;
 
 	if (distance > 2 || distance * 2 > (int)strlen(name) || distance >= *best)
 		return false;
@@ -258,6 +262,8 @@ int sp_options_parse(int argc, char **argv, struct sp_options *ret)
 		.args = {
 			.bpffs = SP_BPFFS_DEFAULT,
 			.learn_ns = LEARN_DEFAULT_NS,
+			.flow_idle_ns = FLOW_IDLE_DEFAULT_NS,
+			.slot = -1,
 			.track = SP_TRACK_TRANSITION,
 			.hash = SP_HASH_SIPHASH,
 			.flows = FLOWS_DEFAULT,

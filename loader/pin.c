@@ -23,16 +23,17 @@
 #define LOCK_PATIENCE_MS 1000
 #define LOCK_POLL_MS 20
 
-/* Every pinned object, once. */
-#define SP_PIN_LIST(X)               \
-	X(prog, SP_PIN_PROG)         \
-	X(slots, SP_PIN_SLOTS)       \
-	X(views, SP_PIN_VIEWS)       \
-	X(ctl, SP_PIN_CTL)           \
-	X(info, SP_PIN_INFO)         \
-	X(flows, SP_PIN_FLOWS)       \
-	X(counters, SP_PIN_COUNTERS) \
-	X(events, SP_PIN_EVENTS)
+/* Every pinned object, once, and the first ABI version that has it. */
+#define SP_PIN_LIST(X)                  \
+	X(prog, SP_PIN_PROG, 1)         \
+	X(slots, SP_PIN_SLOTS, 1)       \
+	X(views, SP_PIN_VIEWS, 1)       \
+	X(ctl, SP_PIN_CTL, 1)           \
+	X(info, SP_PIN_INFO, 1)         \
+	X(flows, SP_PIN_FLOWS, 1)       \
+	X(counters, SP_PIN_COUNTERS, 1) \
+	X(carried, SP_PIN_CARRIED, 2)   \
+	X(events, SP_PIN_EVENTS, 1)
 
 bool sp_name_is_valid(const char *name)
 {
@@ -49,9 +50,11 @@ bool sp_name_is_valid(const char *name)
 
 void sp_pins_close(struct sp_pins *pins)
 {
-#define CLOSE(member, file) sp_close_fd(&pins->member);
+#define CLOSE(member, file, since) sp_close_fd(&pins->member);
 	SP_PIN_LIST(CLOSE)
 #undef CLOSE
+	sp_close_fd(&pins->old_counters);
+	sp_close_fd(&pins->old_carried);
 }
 
 static void root_path(const char *bpffs, char path[PATH_MAX])
@@ -122,7 +125,7 @@ int sp_pin_lock(const char *bpffs, int *ret_fd)
 }
 
 /* The maps of another version may have any shape; the ABI number is the second word of sp_ctl in all of them. */
-static int check_abi(const char *path, int ctl)
+static int read_abi(const char *path, int ctl, __u32 *ret_abi)
 {
 	sp_autofree __u32 *value = NULL;
 	struct bpf_map_info info = { 0 };
@@ -135,7 +138,7 @@ static int check_abi(const char *path, int ctl)
 	value = calloc(1, info.value_size);
 	if (!value)
 		return sp_fail(-ENOMEM, "cannot read %s/" SP_PIN_CTL, path);
-	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size < 2 * sizeof(__u32)) {
+	if (info.type != BPF_MAP_TYPE_ARRAY || info.value_size != sizeof(struct sp_ctl)) {
 		sp_refuse(0, "%s was not made by steadyport: its " SP_PIN_CTL " is another kind of map",
 			  path);
 		sp_hint("remove it: steadyport detach %s", basename(path));
@@ -144,25 +147,62 @@ static int check_abi(const char *path, int ctl)
 	err = bpf_map_lookup_elem(ctl, &zero, value);
 	if (err)
 		return sp_fail(err, "cannot read %s/" SP_PIN_CTL, path);
-	if (value[1] == SP_ABI_VERSION && info.value_size == sizeof(struct sp_ctl))
+	*ret_abi = value[1];
+	return 0;
+}
+
+static int check_abi(const char *path, __u32 abi, __u32 oldest)
+{
+	if (abi >= oldest && abi <= SP_ABI_VERSION)
 		return 0;
-	sp_refuse(0, "%s was made by a steadyport with ABI version %u; this one has version %d", path,
-		  value[1], SP_ABI_VERSION);
-	sp_hint("remove it: steadyport detach %s; then attach anew", basename(path));
+	sp_refuse(0, "%s was made by a steadyport with ABI version %u; this one has version %d", path, abi,
+		  SP_ABI_VERSION);
+	if (abi >= SP_ABI_OLDEST && abi < SP_ABI_VERSION)
+		sp_hint("bring it up to date, no flow moves: steadyport upgrade %s", basename(path));
+	else
+		sp_hint("remove it: steadyport detach %s; then attach anew", basename(path));
 	return -EPROTO;
 }
 
-int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins)
+static int open_object(const char *path, const char *object, int *ret_fd)
 {
-	struct {
-		int *fd;
-		const char *file;
-	} objects[16];
-	sp_autopins struct sp_pins pins = SP_PINS_NONE;
-	char path[PATH_MAX], file[PATH_MAX + 32];
-	size_t n = 0;
-	int err;
+	char file[PATH_MAX + 32];
 
+	snprintf(file, sizeof(file), "%s/%s", path, object);
+	*ret_fd = bpf_obj_get(file);
+	return *ret_fd < 0 ? -errno : 0; /* then it is -1, which closes as nothing */
+}
+
+static int refuse_object(const char *path, const char *object, int err)
+{
+	if (err != -ENOENT)
+		return sp_fail(err, "cannot open %s/%s", path, object);
+	sp_refuse(0, "%s is not complete: %s is missing", path, object);
+	sp_hint("remove it: steadyport detach %s", basename(path));
+	return -EPROTO;
+}
+
+/* What a later version added is there, too, where an upgrade was killed before it was complete. */
+static int open_objects(const char *path, struct sp_pins *pins)
+{
+	int err = 0;
+
+#define OPEN(member, file, since)                             \
+	if (!err && pins->member < 0) {                       \
+		err = open_object(path, file, &pins->member); \
+		if (err == -ENOENT && pins->abi < (since))    \
+			err = 0;                              \
+		else if (err)                                 \
+			err = refuse_object(path, file, err); \
+	}
+	SP_PIN_LIST(OPEN)
+#undef OPEN
+	return err;
+}
+
+/* The place of NAME if there is one; -ENOENT (logged). */
+static int find_group(const char *bpffs, const char *name, char path[PATH_MAX])
+{
 	if (!sp_name_is_valid(name)) {
 		sp_refuse(0, "%s is not a group's name: letters, digits, '_' and '-', at most %d", name,
 			  SP_NAME_MAX);
@@ -174,58 +214,157 @@ int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins)
 		sp_hint("see those there are: steadyport list");
 		return -ENOENT;
 	}
+	return 0;
+}
 
-#define OBJECT(member, name)          \
-	objects[n].fd = &pins.member; \
-	objects[n++].file = name;
-	SP_PIN_LIST(OBJECT)
-#undef OBJECT
-	for (size_t i = 0; i < n; i++) {
-		snprintf(file, sizeof(file), "%s/%s", path, objects[i].file);
-		*objects[i].fd = bpf_obj_get(file);
-		if (*objects[i].fd >= 0)
-			continue;
-		err = -errno;
-		if (err != -ENOENT)
-			return sp_fail(err, "cannot open %s", file);
-		sp_refuse(0, "%s is not complete: %s is missing", path, objects[i].file);
-		sp_hint("remove it: steadyport detach %s", name);
-		return -EPROTO;
-	}
-	err = check_abi(path, pins.ctl);
+static struct bpf_prog_info program_info(int prog)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(prog, &info, &len))
+		info = (struct bpf_prog_info){ 0 };
+	return info;
+}
+
+/* The id of the program before, 0 when there is none; see sp_pin_has_predecessor(). */
+static __u32 predecessor_of(const char *bpffs, const struct sp_pins *pins)
+{
+	struct bpf_prog_info info;
+	sp_autoclose int prog = -1;
+	char path[PATH_MAX];
+
+	group_path(bpffs, STAGING_PREFIX, pins->name, path);
+	if (open_object(path, SP_PIN_PROG, &prog))
+		return 0;
+	info = program_info(prog);
+	return info.load_time < program_info(pins->prog).load_time ? info.id : 0;
+}
+
+bool sp_pin_has_predecessor(const char *bpffs, const struct sp_pins *pins)
+{
+	return predecessor_of(bpffs, pins) != 0;
+}
+
+/*
+ * The program is asked for last and deleted first, so if it is there all else was: without sp_carried it is of an
+ * ABI version that had none.
+ */
+static void open_predecessor(const char *bpffs, struct sp_pins *pins)
+{
+	char path[PATH_MAX];
+
+	group_path(bpffs, STAGING_PREFIX, pins->name, path);
+	if (open_object(path, SP_PIN_COUNTERS, &pins->old_counters))
+		return;
+	if (open_object(path, SP_PIN_CARRIED, &pins->old_carried))
+		pins->old_carried = -1;
+	pins->old_program_id = predecessor_of(bpffs, pins);
+	if (pins->old_program_id)
+		return;
+	sp_close_fd(&pins->old_counters);
+	sp_close_fd(&pins->old_carried);
+}
+
+static int open_pins(const char *bpffs, const char *name, __u32 oldest, struct sp_pins *ret_pins)
+{
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	char path[PATH_MAX];
+	int err;
+
+	err = find_group(bpffs, name, path);
 	if (err)
 		return err;
-
+	/* Without it nothing tells which version it is of. */
+	pins.abi = SP_ABI_OLDEST;
+	err = open_object(path, SP_PIN_CTL, &pins.ctl) ? open_objects(path, &pins) : 0;
+	err = err ?: read_abi(path, pins.ctl, &pins.abi);
+	err = err ?: check_abi(path, pins.abi, oldest);
+	err = err ?: open_objects(path, &pins);
+	if (err)
+		return err;
 	snprintf(pins.name, sizeof(pins.name), "%s", name);
+	open_predecessor(bpffs, &pins);
 	*ret_pins = pins;
 	pins = (struct sp_pins)SP_PINS_NONE;
 	return 0;
 }
 
-int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret_pins)
+int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins)
+{
+	return open_pins(bpffs, name, SP_ABI_VERSION, ret_pins);
+}
+
+int sp_pin_open_any(const char *bpffs, const char *name, struct sp_pins *ret_pins)
+{
+	return open_pins(bpffs, name, SP_ABI_OLDEST, ret_pins);
+}
+
+int sp_pin_lock_group(const char *bpffs, const char *name, int *ret_fd)
+{
+	char path[PATH_MAX];
+	int err = find_group(bpffs, name, path);
+
+	return err ?: sp_pin_lock(bpffs, ret_fd);
+}
+
+int sp_pin_open_locked(const char *bpffs, const char *name, struct sp_pins *ret_pins, int *ret_lock)
+{
+	sp_autoclose int lock = -1;
+	int err;
+
+	err = sp_pin_lock_group(bpffs, name, &lock);
+	err = err ?: sp_pin_open(bpffs, name, ret_pins);
+	if (!err)
+		*ret_lock = sp_take_fd(&lock);
+	return err;
+}
+
+static int open_program(const char *bpffs, const char *prefix, const char *name, struct sp_pins *ret_pins)
 {
 	struct sp_pins pins = SP_PINS_NONE;
-	char path[PATH_MAX], file[PATH_MAX + 32];
+	char path[PATH_MAX];
+	int err;
 
-	group_path(bpffs, "", name, path);
-	snprintf(file, sizeof(file), "%s/" SP_PIN_PROG, path);
-	pins.prog = bpf_obj_get(file);
-	if (pins.prog < 0)
-		return errno == ENOENT ? -ENOENT : sp_fail(-errno, "cannot open %s", file);
+	group_path(bpffs, prefix, name, path);
+	err = open_object(path, SP_PIN_PROG, &pins.prog);
+	if (err)
+		return err == -ENOENT ? err : sp_fail(err, "cannot open %s/" SP_PIN_PROG, path);
 	snprintf(pins.name, sizeof(pins.name), "%s", name);
 	*ret_pins = pins;
 	return 0;
 }
 
+int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret_pins)
+{
+	return open_program(bpffs, "", name, ret_pins);
+}
+
+void sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2])
+{
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+
+	ret_ids[0] = 0;
+	ret_ids[1] = 0;
+	if (sp_pin_open_program(bpffs, name, &pins))
+		return;
+	ret_ids[0] = program_info(pins.prog).id;
+	ret_ids[1] = predecessor_of(bpffs, &pins);
+}
+
+int sp_pin_open_staged_program(const char *bpffs, const char *name, struct sp_pins *ret_pins)
+{
+	return open_program(bpffs, STAGING_PREFIX, name, ret_pins);
+}
+
 int sp_pin_open_slots(const char *bpffs, const char *name)
 {
-	char path[PATH_MAX], file[PATH_MAX + 32];
-	int fd;
+	char path[PATH_MAX];
+	int fd, err;
 
 	group_path(bpffs, "", name, path);
-	snprintf(file, sizeof(file), "%s/" SP_PIN_SLOTS, path);
-	fd = bpf_obj_get(file);
-	return fd < 0 ? -errno : fd;
+	err = open_object(path, SP_PIN_SLOTS, &fd);
+	return err ?: fd;
 }
 
 bool sp_pin_exists(const char *bpffs, const char *name)
@@ -244,7 +383,7 @@ bool sp_pin_is_staged(const char *bpffs, const char *name)
 	return access(path, F_OK) == 0;
 }
 
-/* Deletes a directory of pins. What is not there is no error. */
+/* Deletes a directory of pins, the program first: see open_predecessor(). What is not there is no error. */
 static int delete_directory(const char *path)
 {
 	DIR *dir = opendir(path);
@@ -253,6 +392,8 @@ static int delete_directory(const char *path)
 
 	if (!dir)
 		return errno == ENOENT ? 0 : sp_fail(-errno, "cannot read %s", path);
+	if (unlinkat(dirfd(dir), SP_PIN_PROG, 0) && errno != ENOENT)
+		err = sp_fail(-errno, "cannot remove %s/" SP_PIN_PROG, path);
 	while (!err && (entry = readdir(dir))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
 			continue;
@@ -271,7 +412,7 @@ static int stage(const struct sp_pins *pins, const char *path)
 
 	if (mkdir(path, 0700))
 		return sp_fail(-errno, "cannot make %s", path);
-#define PIN(member, name)                                  \
+#define PIN(member, name, since)                           \
 	snprintf(file, sizeof(file), "%s/%s", path, name); \
 	if (bpf_obj_pin(pins->member, file))               \
 		return sp_fail(-errno, "cannot pin %s", file);
@@ -280,7 +421,7 @@ static int stage(const struct sp_pins *pins, const char *path)
 	return 0;
 }
 
-int sp_pin_publish(const char *bpffs, const struct sp_pins *pins)
+static int stage_and_rename(const char *bpffs, const struct sp_pins *pins, unsigned int how)
 {
 	char staging[PATH_MAX], path[PATH_MAX];
 	int err;
@@ -294,7 +435,7 @@ int sp_pin_publish(const char *bpffs, const struct sp_pins *pins)
 	err = stage(pins, staging);
 	if (err)
 		goto undo;
-	if (renameat2(AT_FDCWD, staging, AT_FDCWD, path, RENAME_NOREPLACE)) {
+	if (renameat2(AT_FDCWD, staging, AT_FDCWD, path, how)) {
 		err = sp_fail(-errno, "cannot publish %s", path);
 		goto undo;
 	}
@@ -302,6 +443,24 @@ int sp_pin_publish(const char *bpffs, const struct sp_pins *pins)
 undo:
 	delete_directory(staging);
 	return err;
+}
+
+int sp_pin_publish(const char *bpffs, const struct sp_pins *pins)
+{
+	return stage_and_rename(bpffs, pins, RENAME_NOREPLACE);
+}
+
+int sp_pin_exchange(const char *bpffs, const struct sp_pins *pins)
+{
+	return stage_and_rename(bpffs, pins, RENAME_EXCHANGE);
+}
+
+int sp_pin_unstage(const char *bpffs, const char *name)
+{
+	char staging[PATH_MAX];
+
+	group_path(bpffs, STAGING_PREFIX, name, staging);
+	return delete_directory(staging);
 }
 
 int sp_pin_remove(const char *bpffs, const char *name)

@@ -22,6 +22,7 @@ bool sp_name_is_valid(const char *name);
 /* The open objects of one steered group. Every fd is -1 or owned by the struct. */
 struct sp_pins {
 	char name[SP_NAME_MAX + 1];
+	__u32 abi; /* of the pins; SP_ABI_VERSION unless they were opened for an upgrade */
 	int prog;
 	int slots;
 	int views;
@@ -29,13 +30,18 @@ struct sp_pins {
 	int info;
 	int flows;
 	int counters;
+	int carried;
 	int events;
+	/* Of the program before, until an upgrade or a growth that replaced it is complete: its counts are in force. */
+	int old_counters;
+	int old_carried;
+	__u32 old_program_id;
 };
 
 #define SP_PINS_NONE                                                                                      \
 	{                                                                                                 \
 		.prog = -1, .slots = -1, .views = -1, .ctl = -1, .info = -1, .flows = -1, .counters = -1, \
-		.events = -1                                                                              \
+		.carried = -1, .events = -1, .old_counters = -1, .old_carried = -1                        \
 	}
 
 void sp_pins_close(struct sp_pins *pins);
@@ -60,8 +66,23 @@ int sp_pin_lock(const char *bpffs, int *ret_fd);
  */
 int sp_pin_open(const char *bpffs, const char *name, struct sp_pins *ret_pins);
 
+/* The same for a changing command: takes the lock first, so that what it opens stays in force. */
+int sp_pin_open_locked(const char *bpffs, const char *name, struct sp_pins *ret_pins, int *ret_lock);
+
+/* The same for an upgrade, and the lock is held: pins since SP_ABI_OLDEST will do; ret_pins->abi says which. */
+int sp_pin_open_any(const char *bpffs, const char *name, struct sp_pins *ret_pins);
+
+/* The lock, if NAME is there; else -ENOENT (logged), at once and without mounting anything. */
+int sp_pin_lock_group(const char *bpffs, const char *name, int *ret_fd);
+
 /* Only the program, whatever version made it; the other fds stay -1. Returns 0, -ENOENT (not logged), -errno (logged). */
 int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret_pins);
+
+/*
+ * The kernel ids of NAME's program and, while that is being replaced, of the one before it, whatever version made
+ * them; 0 for one that is not there.
+ */
+void sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2]);
 
 /* Only the sockarray, whatever version made it: an fd, or -errno (not logged). */
 int sp_pin_open_slots(const char *bpffs, const char *name);
@@ -74,6 +95,24 @@ bool sp_pin_is_staged(const char *bpffs, const char *name);
 
 /* Stage these objects and publish them under pins->name. Removes a stale staging of that name first. */
 int sp_pin_publish(const char *bpffs, const struct sp_pins *pins);
+
+/*
+ * Stage these objects and let them change places with what pins->name holds, in one step: that is staged then, until
+ * sp_pin_unstage(). Removes a stale staging of that name first.
+ */
+int sp_pin_exchange(const char *bpffs, const struct sp_pins *pins);
+
+/*
+ * True when what is staged for NAME is the program before, not yet removed; false also for a successor that a killed
+ * command never put in force. The later of the two was loaded later.
+ */
+bool sp_pin_has_predecessor(const char *bpffs, const struct sp_pins *pins);
+
+/* Removes what is staged for NAME. Removing what is not there is no error. */
+int sp_pin_unstage(const char *bpffs, const char *name);
+
+/* The staged program of NAME, as sp_pin_open_program(). */
+int sp_pin_open_staged_program(const char *bpffs, const char *name, struct sp_pins *ret_pins);
 
 /* Make NAME vanish in one step, then delete what it held. Removing what is not there is no error. */
 int sp_pin_remove(const char *bpffs, const char *name);

@@ -316,7 +316,7 @@ double sp_plan_share(const struct sp_view *view, const struct sp_plan_slots *slo
 	count_owned(view->owner, owned);
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
 		takes[s] = sp_is_usable(view, s) && slots->slot[s].is_live;
-		nlive += slots->slot[s].is_live;
+		nlive += slots->slot[s].is_live && slots->slot[s].is_assigned;
 		nusable += takes[s];
 		reached += takes[s] ? owned[s] : 0;
 	}
@@ -330,5 +330,5 @@ double sp_plan_share(const struct sp_view *view, const struct sp_plan_slots *slo
 	/* The scan asks the usable slots first, then any. */
 	if (nusable)
 		return takes[slot] ? 1.0 / nusable : 0;
-	return slots->slot[slot].is_live ? 1.0 / nlive : 0;
+	return slots->slot[slot].is_live && slots->slot[slot].is_assigned ? 1.0 / nlive : 0;
 }

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <time.h>
 #include <bpf/bpf.h>
-#include <steadyport/choose.h>
 #include "cleanup.h"
 #include "group.h"
+#include "kept.h"
 #include "log.h"
 #include "reconcile.h"
 #include "steer.h"
@@ -22,11 +22,6 @@ struct newcomer {
 	__u32 slot;
 };
 
-struct kept_flow {
-	__u64 hash;
-	__u32 slot;
-};
-
 /* One reconciliation: what is, what shall be, and what was done. */
 struct reconcile {
 	const struct sp_pins *pins;
@@ -39,8 +34,7 @@ struct reconcile {
 	struct newcomer *newcomers;
 	size_t nnewcomers;
 	bool is_enrolled; /* the newcomers are in their slots */
-	struct kept_flow *kept;
-	size_t nkept;
+	struct sp_kept kept;
 	struct sp_plan_slots slots; /* as they shall be */
 	struct sp_view current; /* effective */
 	struct sp_view previous; /* effective; valid if is_open */
@@ -54,7 +48,7 @@ void sp_reconcile_slots(const struct sp_state *state, struct sp_plan_slots *ret_
 		const struct sp_info *info = &state->info[s];
 
 		ret_slots->slot[s] = (struct sp_plan_slot){
-			.is_assigned = info->state != SP_SLOT_FREE,
+			.is_assigned = info->state != SP_SLOT_FREE && info->state != SP_SLOT_PARKED,
 			.is_live = sp_slot_is_live(state, s),
 			.is_draining = info->state == SP_SLOT_DRAINING,
 			.is_ejected = info->state == SP_SLOT_EJECTED,
@@ -190,12 +184,17 @@ static int mark_dead(struct reconcile *r)
 		if (info->state == SP_SLOT_FREE || info->state == SP_SLOT_DEAD ||
 		    sp_slot_is_live(r->state, s))
 			continue;
-		info->state = SP_SLOT_DEAD;
-		info->died_at = sp_wall_ns();
+		/* The parking socket is no worker: nobody will take its place. */
+		if (info->state == SP_SLOT_PARKED) {
+			info->state = SP_SLOT_FREE;
+		} else {
+			info->state = SP_SLOT_DEAD;
+			info->died_at = sp_wall_ns();
+			result->died[result->ndied++] = s;
+		}
 		err = sp_state_write_info(r->pins, s, info);
 		if (err)
 			return err;
-		result->died[result->ndied++] = s;
 	}
 	return 0;
 }
@@ -318,69 +317,6 @@ static int assign_slots(struct reconcile *r)
 	for (size_t i = 0; i < r->nnewcomers; i++)
 		r->newcomers[i].slot = numbers[i];
 	return 0;
-}
-
-/* --- kept flows --- */
-
-static int add_kept(void *ctx, __u64 hash, const struct sp_flow *flow)
-{
-	struct reconcile *r = ctx;
-
-	/* An entry of a worker that is gone is left to the packet that finds it, or to LRU: deleting it here could
-	 * meet the entry that has just replaced it. */
-	if (flow->slot >= SP_SLOTS_MAX || r->state->info[flow->slot].incarnation != flow->incarnation ||
-	    !r->slots.slot[flow->slot].is_live)
-		return 0;
-	/* Full whenever the count is a power of two. */
-	if ((r->nkept & (r->nkept - 1)) == 0) {
-		void *grown = reallocarray(r->kept, r->nkept ? r->nkept * 2 : 1, sizeof(*r->kept));
-
-		if (!grown)
-			return sp_fail(-ENOMEM, "cannot read the kept flows of %s", r->pins->name);
-		r->kept = grown;
-	}
-	r->kept[r->nkept++] = (struct kept_flow){ .hash = hash, .slot = flow->slot };
-	return 0;
-}
-
-static int read_kept(struct reconcile *r)
-{
-	r->nkept = 0;
-	if (r->state->ctl.protocol != SP_UDP || r->state->ctl.track == SP_TRACK_OFF)
-		return 0;
-	return sp_state_each_flow(r->pins, add_kept, r);
-}
-
-static void mark_kept(const struct reconcile *r, __u64 bits[SP_BUCKETS / 64])
-{
-	memset(bits, 0, SP_BUCKETS / 8);
-	for (size_t i = 0; i < r->nkept; i++) {
-		__u32 bucket = sp_bucket(r->kept[i].hash);
-
-		bits[bucket / 64] |= 1ULL << (bucket % 64);
-	}
-}
-
-static int take_planned(void *slots, __u32 slot)
-{
-	return ((const struct sp_plan_slots *)slots)->slot[slot].is_live ? 0 : -ENOENT;
-}
-
-/* Forgets kept flows that the view places where they are anyway. Only while nothing changes and nothing is learned. */
-static void drop_redundant(struct reconcile *r)
-{
-	size_t left = 0;
-
-	for (size_t i = 0; i < r->nkept; i++) {
-		const struct kept_flow *k = &r->kept[i];
-		int choice = sp_choose(&r->next, k->hash, &r->slots, take_planned);
-
-		if (choice >= 0 && SP_CHOICE_SLOT(choice) == k->slot &&
-		    bpf_map_delete_elem(r->pins->flows, &k->hash) == 0)
-			continue;
-		r->kept[left++] = *k;
-	}
-	r->nkept = left;
 }
 
 /* --- views --- */
@@ -522,6 +458,7 @@ static int advance(struct reconcile *r)
 	__u64 kept[SP_BUCKETS / 64], now;
 	bool is_changed;
 	__u32 moved;
+	int err;
 
 	if (has_flows && r->is_attached) {
 		previous = r->is_open ? &r->previous : &r->current;
@@ -533,12 +470,14 @@ static int advance(struct reconcile *r)
 		previous = kernel;
 	}
 
-	mark_kept(r, kept);
+	sp_kept_mark(&r->kept, kept);
 	moved = sp_plan_next(&r->current, previous, r->is_open, kept, &r->slots, &r->next);
 	is_changed = previous && (kernel || !is_same_function(&r->current, &r->next));
-	if (!is_changed && !r->is_open && r->nkept && r->state->ctl.track == SP_TRACK_TRANSITION) {
-		drop_redundant(r);
-		mark_kept(r, kept);
+	if (!is_changed && !r->is_open && r->kept.count) {
+		err = sp_kept_drop(r->pins, r->state->ctl.track, &r->next, &r->slots, &r->kept);
+		if (err)
+			return err;
+		sp_kept_mark(&r->kept, kept);
 		sp_plan_next(&r->current, previous, r->is_open, kept, &r->slots, &r->next);
 	}
 
@@ -601,7 +540,8 @@ static int reconcile(struct reconcile *r)
 		settle_window(r);
 		err = clear_dead(r);
 		err = err ?: enrol(r);
-		err = err ?: read_kept(r);
+		sp_kept_free(&r->kept);
+		err = err ?: sp_kept_read(r->pins, r->state, &r->kept);
 		err = err ?: advance(r);
 	} while (err == -EAGAIN);
 	return err ?: attach(r);
@@ -626,13 +566,15 @@ int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *
 	if (!err) {
 		now = sp_now_ns();
 		current = sp_state_current(r->state);
+		ret_result->nslots = current->nslots;
 		ret_result->is_learning = sp_state_previous(r->state, now);
 		ret_result->learn_remaining_ns = ret_result->is_learning ? current->learn_until_ns - now : 0;
 		for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
-			ret_result->live += sp_slot_is_live(r->state, s);
+			ret_result->live += sp_slot_is_live(r->state, s) &&
+					    r->state->info[s].state != SP_SLOT_PARKED;
 	}
 	free(r->newcomers);
-	free(r->kept);
+	sp_kept_free(&r->kept);
 	sp_groups_free(&r->groups);
 	sp_state_free(&r->state);
 	return err;

@@ -44,7 +44,11 @@ void sp_snapshot_free(struct sp_snapshot *snapshot)
 
 bool sp_snapshot_is_attached(const struct sp_snapshot *snapshot)
 {
-	return snapshot->group && snapshot->group->prog_id == snapshot->program_id;
+	const struct sp_group *group = snapshot->group;
+
+	/* While a program is being replaced the one before it may still be attached. */
+	return group && group->prog_id &&
+	       (group->prog_id == snapshot->program_id || group->prog_id == snapshot->pins.old_program_id);
 }
 
 bool sp_snapshot_is_foreign(const struct sp_snapshot *snapshot)
@@ -79,6 +83,8 @@ const char *sp_snapshot_state_name(enum sp_slot_state state)
 		return "dead";
 	case SP_SLOT_EJECTED:
 		return "ejected";
+	case SP_SLOT_PARKED:
+		return "parked";
 	case SP_SLOT_FREE:
 		break;
 	}

@@ -48,7 +48,7 @@ __u64 sp_snapshot_learn_remaining_ns(const struct sp_snapshot *snapshot);
 
 /* FREE; DEAD if the sockarray holds no socket there; else LIVE, DRAINING or EJECTED. */
 enum sp_slot_state sp_snapshot_slot_state(const struct sp_snapshot *snapshot, __u32 slot);
-/* "free", "live", "draining", "ejected", "dead" */
+/* "free", "live", "draining", "ejected", "parked", "dead" */
 const char *sp_snapshot_state_name(enum sp_slot_state state);
 /* Slots in that state. */
 __u32 sp_snapshot_count(const struct sp_snapshot *snapshot, enum sp_slot_state state);

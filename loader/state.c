@@ -136,8 +136,7 @@ void sp_state_empty_slots(int slots)
 		bpf_map_delete_elem(slots, &s);
 }
 
-/* Through a mapping a single word is stored; an update of the element would rewrite all of it. */
-static int map_ctl(const struct sp_pins *pins, struct sp_ctl **ret_ctl)
+int sp_state_map_ctl(const struct sp_pins *pins, struct sp_ctl **ret_ctl)
 {
 	struct sp_ctl *ctl = mmap(NULL, sizeof(*ctl), PROT_READ | PROT_WRITE, MAP_SHARED, pins->ctl, 0);
 
@@ -147,27 +146,32 @@ static int map_ctl(const struct sp_pins *pins, struct sp_ctl **ret_ctl)
 	return 0;
 }
 
+void sp_state_unmap_ctl(struct sp_ctl *ctl)
+{
+	munmap(ctl, sizeof(*ctl));
+}
+
 int sp_state_publish(const struct sp_pins *pins, __u32 index)
 {
 	struct sp_ctl *ctl;
-	int err = map_ctl(pins, &ctl);
+	int err = sp_state_map_ctl(pins, &ctl);
 
 	if (err)
 		return err;
 	__atomic_store_n(&ctl->current, index, __ATOMIC_RELEASE);
-	munmap(ctl, sizeof(*ctl));
+	sp_state_unmap_ctl(ctl);
 	return sp_kernel_wait_readers();
 }
 
 int sp_state_mark_attached(const struct sp_pins *pins)
 {
 	struct sp_ctl *ctl;
-	int err = map_ctl(pins, &ctl);
+	int err = sp_state_map_ctl(pins, &ctl);
 
 	if (err)
 		return err;
 	__atomic_store_n(&ctl->attached_at, sp_wall_ns(), __ATOMIC_RELAXED);
-	munmap(ctl, sizeof(*ctl));
+	sp_state_unmap_ctl(ctl);
 	return 0;
 }
 
@@ -210,37 +214,6 @@ int sp_state_each_flow(const struct sp_pins *pins,
 	return 0;
 }
 
-struct flow_count {
-	struct sp_info info[SP_SLOTS_MAX];
-	__u64 count;
-};
-
-/* Entries of a worker that is gone wait for LRU: they keep nothing. */
-static int count_flow(void *ctx, __u64 hash, const struct sp_flow *flow)
-{
-	struct flow_count *c = ctx;
-
-	(void)hash;
-	if (flow->slot < SP_SLOTS_MAX && c->info[flow->slot].incarnation == flow->incarnation &&
-	    c->info[flow->slot].state != SP_SLOT_DEAD && c->info[flow->slot].state != SP_SLOT_FREE)
-		c->count++;
-	return 0;
-}
-
-int sp_state_count_flows(const struct sp_pins *pins, __u64 *ret_count)
-{
-	sp_autofree struct flow_count *c = calloc(1, sizeof(*c));
-	int err;
-
-	if (!c)
-		return sp_fail(-ENOMEM, "cannot count the kept flows of %s", pins->name);
-	err = read_elements(pins->info, c->info, sizeof(*c->info), SP_SLOTS_MAX, SP_PIN_INFO);
-	err = err ?: sp_state_each_flow(pins, count_flow, c);
-	if (!err)
-		*ret_count = c->count;
-	return err;
-}
-
 static void add_counters(struct sp_counters *sum, const struct sp_counters *one)
 {
 #define SP_COUNTER(name, kind, text) sum->name += one->name;
@@ -248,33 +221,116 @@ static void add_counters(struct sp_counters *sum, const struct sp_counters *one)
 #undef SP_COUNTER
 }
 
-int sp_state_counters(const struct sp_pins *pins, struct sp_counters **ret_rows, __u32 *ret_count)
+/*
+ * Adds the rows of one map, a row for each slot and then the group's. Rows of another ABI version are a prefix of
+ * ours, or ours of them.
+ */
+static int add_rows(const struct sp_pins *pins, int map, const char *what, struct sp_counters *rows,
+		    __u32 nrows)
 {
 	int ncpus = libbpf_num_possible_cpus();
-	sp_autofree struct sp_counters *per_cpu = NULL;
-	sp_autofree struct sp_counters *rows = NULL;
 	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
+	sp_autofree char *values = NULL;
+	__u32 len = sizeof(info), stride, size;
 	int err;
 
 	if (ncpus < 0)
 		return sp_fail(ncpus, "cannot count CPUs");
+	err = bpf_obj_get_info_by_fd(map, &info, &len);
+	if (err)
+		return sp_fail(err, "cannot read %s of %s", what, pins->name);
+	if (info.type != BPF_MAP_TYPE_PERCPU_ARRAY)
+		ncpus = 1;
+	stride = (info.value_size + 7) & ~7U;
+	size = info.value_size < sizeof(*rows) ? info.value_size : sizeof(*rows);
+	values = calloc(ncpus, stride);
+	if (!values)
+		return sp_fail(-ENOMEM, "cannot read %s of %s", what, pins->name);
+
+	for (__u32 row = 0; row < info.max_entries; row++) {
+		bool is_group = row + 1 == info.max_entries;
+
+		err = bpf_map_lookup_elem(map, &row, values);
+		if (err)
+			return sp_fail(err, "cannot read %s of %s", what, pins->name);
+		for (int cpu = 0; cpu < ncpus; cpu++) {
+			struct sp_counters one = { 0 };
+
+			memcpy(&one, values + cpu * stride, size);
+			add_counters(&rows[is_group || row >= nrows - 1 ? nrows - 1 : row], &one);
+		}
+	}
+	return 0;
+}
+
+int sp_state_counters(const struct sp_pins *pins, struct sp_counters **ret_rows, __u32 *ret_count)
+{
+	sp_autofree struct sp_counters *rows = NULL;
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info), n;
+	int err;
+
 	err = bpf_obj_get_info_by_fd(pins->counters, &info, &len);
 	if (err)
 		return sp_fail(err, "cannot read " SP_PIN_COUNTERS " of %s", pins->name);
-	per_cpu = calloc(ncpus, sizeof(*per_cpu));
-	rows = calloc(info.max_entries, sizeof(*rows));
-	if (!per_cpu || !rows)
+	n = info.max_entries;
+	rows = calloc(n, sizeof(*rows));
+	if (!rows)
 		return sp_fail(-ENOMEM, "cannot read " SP_PIN_COUNTERS " of %s", pins->name);
 
-	for (__u32 row = 0; row < info.max_entries; row++) {
-		err = bpf_map_lookup_elem(pins->counters, &row, per_cpu);
-		if (err)
-			return sp_fail(err, "cannot read " SP_PIN_COUNTERS " of %s", pins->name);
-		for (int cpu = 0; cpu < ncpus; cpu++)
-			add_counters(&rows[row], &per_cpu[cpu]);
-	}
+	err = add_rows(pins, pins->counters, SP_PIN_COUNTERS, rows, n);
+	/* Half-way through a replacement what the program before has counted is not carried over, or not for sure. */
+	if (!err && pins->old_counters >= 0)
+		err = add_rows(pins, pins->old_counters, SP_PIN_COUNTERS, rows, n);
+	else if (!err && pins->carried >= 0)
+		err = add_rows(pins, pins->carried, SP_PIN_CARRIED, rows, n);
+	if (!err && pins->old_carried >= 0)
+		err = add_rows(pins, pins->old_carried, SP_PIN_CARRIED, rows, n);
+	if (err)
+		return err;
 	*ret_rows = sp_take_ptr(rows);
-	*ret_count = info.max_entries;
+	*ret_count = n;
 	return 0;
+}
+
+int sp_state_carry_counters(const struct sp_pins *pins)
+{
+	__u32 n = sp_state_counter_slots(pins) + 1;
+	sp_autofree struct sp_counters *rows = calloc(n, sizeof(*rows));
+	sp_autofree __u32 *keys = calloc(n, sizeof(*keys));
+	int err = 0;
+
+	if (!rows || !keys)
+		return sp_fail(-ENOMEM, "cannot carry the counters of %s over", pins->name);
+	if (pins->old_counters >= 0)
+		err = add_rows(pins, pins->old_counters, SP_PIN_COUNTERS, rows, n);
+	if (!err && pins->old_carried >= 0)
+		err = add_rows(pins, pins->old_carried, SP_PIN_CARRIED, rows, n);
+	for (__u32 row = 0; row < n; row++)
+		keys[row] = row;
+	err = err ?: bpf_map_update_batch(pins->carried, keys, rows, &n, NULL);
+	return err ? sp_fail(err, "cannot carry the counters of %s over", pins->name) : 0;
+}
+
+__u32 sp_state_counter_slots(const struct sp_pins *pins)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(pins->counters, &info, &len) ? 0 : info.max_entries - 1;
+}
+
+int sp_state_count_forgotten(const struct sp_pins *pins, __u32 slot, __u64 settled, __u64 expired)
+{
+	__u32 nslots = sp_state_counter_slots(pins), row = slot < nslots ? slot : nslots;
+	struct sp_counters counters;
+	int err;
+
+	if (!settled && !expired)
+		return 0;
+	err = bpf_map_lookup_elem(pins->carried, &row, &counters);
+	counters.settled += settled;
+	counters.expired += expired;
+	err = err ?: bpf_map_update_elem(pins->carried, &row, &counters, BPF_ANY);
+	return err ? sp_fail(err, "cannot write " SP_PIN_CARRIED " of %s", pins->name) : 0;
 }

@@ -55,18 +55,30 @@ void sp_state_empty_slots(int slots);
 /* One 32-bit store through the mapping of sp_ctl, then a wait until no packet can still see the view before. */
 int sp_state_publish(const struct sp_pins *pins, __u32 index);
 
+/* sp_ctl, mapped: single fields are stored; an update of the element would rewrite all of it. */
+int sp_state_map_ctl(const struct sp_pins *pins, struct sp_ctl **ret_ctl);
+void sp_state_unmap_ctl(struct sp_ctl *ctl);
+
 /* Notes the time of the attach. */
 int sp_state_mark_attached(const struct sp_pins *pins);
 
-/* Kept flows: the number of those whose worker is not known to be gone; each entry there is. A callback that returns nonzero ends the walk with that value. */
-int sp_state_count_flows(const struct sp_pins *pins, __u64 *ret_count);
+/* Each entry of the flow table. A callback that returns nonzero ends the walk with that value. */
 int sp_state_each_flow(const struct sp_pins *pins,
 		       int (*each)(void *ctx, __u64 hash, const struct sp_flow *flow), void *ctx);
 
 /**
- * sp_state_counters - counters of all rows, summed over CPUs
+ * sp_state_counters - counters of all rows, summed over CPUs and over the programs since the attach
  * @ret_rows: calloc()ed, @ret_count elements: the slots' rows, then the group's
  */
 int sp_state_counters(const struct sp_pins *pins, struct sp_counters **ret_rows, __u32 *ret_count);
+
+/* Slots that have a row of their own in sp_counters; 0 when that cannot be told. */
+__u32 sp_state_counter_slots(const struct sp_pins *pins);
+
+/* sp_carried becomes all that the programs before this one have counted. They must have ended. May be repeated. */
+int sp_state_carry_counters(const struct sp_pins *pins);
+
+/* Adds what user space took out of the flow table to the slot's counters. */
+int sp_state_count_forgotten(const struct sp_pins *pins, __u32 slot, __u64 settled, __u64 expired);
 
 #endif

@@ -12,21 +12,22 @@
 #include "steer.h"
 #include "steer.skel.h"
 
-#define COUNTER_SLOTS_MIN 64
+#define COUNTER_SLOTS_MIN 16
 
-/* Room to grow: twice what is there now, a power of two. Slots beyond it are counted in the group's row. */
+/* A power of two, so that a group that grows one by one is reloaded a few times only. */
 static __u32 counter_slots_for(__u32 nslots)
 {
 	__u32 n = COUNTER_SLOTS_MIN;
 
-	while (n < nslots * 2 && n < SP_SLOTS_MAX)
+	while (n < nslots && n < SP_SLOTS_MAX)
 		n *= 2;
 	return n;
 }
 
 static void destroy_skeleton(struct steer **skel)
 {
-	steer__destroy(*skel);
+	if (*skel)
+		steer__destroy(*skel);
 }
 
 static int duplicate(int fd, int *ret_fd)
@@ -46,6 +47,7 @@ static int take_fds(const struct steer *skel, struct sp_pins *pins)
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_info), &pins->info);
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_flows), &pins->flows);
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_counters), &pins->counters);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_carried), &pins->carried);
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_events), &pins->events);
 	return err;
 }
@@ -64,46 +66,92 @@ static int write_empty_view(const struct sp_pins *pins)
 	return sp_state_write_view(pins, 0, view);
 }
 
+/* Opens the skeleton for this group and sizes what grows with its slots. */
+static int open_for(const char *name, const struct sp_ctl *ctl, __u32 nslots, struct steer **ret_skel)
+{
+	__u32 rows = counter_slots_for(nslots);
+	struct steer *skel = steer__open();
+	int err;
+
+	if (!skel)
+		return sp_fail(-errno, "cannot open the steering program");
+	skel->rodata->sp_protocol = ctl->protocol;
+	skel->rodata->sp_hash = ctl->hash;
+	skel->rodata->sp_track = ctl->track;
+	skel->rodata->sp_counter_slots = rows;
+	err = bpf_map__set_max_entries(skel->maps.sp_counters, rows + 1);
+	err = err ?: bpf_map__set_max_entries(skel->maps.sp_carried, rows + 1);
+	*ret_skel = skel;
+	return err ? sp_fail(err, "cannot size the maps of %s", name) : 0;
+}
+
+static int load(const char *name, struct steer *skel, struct sp_pins *pins)
+{
+	int err = steer__load(skel);
+
+	if (err)
+		return sp_fail(err, "cannot load the steering program");
+	err = take_fds(skel, pins);
+	if (err)
+		return sp_fail(err, "cannot keep the maps of %s open", name);
+	snprintf(pins->name, sizeof(pins->name), "%s", name);
+	pins->abi = SP_ABI_VERSION;
+	return 0;
+}
+
 int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows,
 		  struct sp_pins *ret_pins)
 {
-	__attribute__((cleanup(destroy_skeleton))) struct steer *skel = steer__open();
+	__attribute__((cleanup(destroy_skeleton))) struct steer *skel = NULL;
 	sp_autopins struct sp_pins pins = SP_PINS_NONE;
 	struct sp_ctl filled = *ctl;
 	__u32 zero = 0;
 	int err;
 
-	if (!skel)
-		return sp_fail(-errno, "cannot open the steering program");
 	filled.abi = SP_ABI_VERSION;
 	filled.current = 0;
-	filled.counter_slots = counter_slots_for(nslots);
-
-	skel->rodata->sp_protocol = ctl->protocol;
-	skel->rodata->sp_hash = ctl->hash;
-	skel->rodata->sp_track = ctl->track;
-	skel->rodata->sp_counter_slots = filled.counter_slots;
-	err = bpf_map__set_max_entries(skel->maps.sp_counters, filled.counter_slots + 1);
-	if (!err && ctl->protocol == SP_UDP)
+	err = open_for(name, ctl, nslots, &skel);
+	if (err)
+		return err;
+	if (ctl->protocol == SP_UDP) {
 		err = bpf_map__set_max_entries(skel->maps.sp_flows, nflows);
-	if (err)
-		return sp_fail(err, "cannot size the maps of %s", name);
-
-	err = steer__load(skel);
-	if (err)
-		return sp_fail(err, "cannot load the steering program");
-	err = take_fds(skel, &pins);
-	if (err)
-		return sp_fail(err, "cannot keep the maps of %s open", name);
-	snprintf(pins.name, sizeof(pins.name), "%s", name);
-
-	err = write_empty_view(&pins);
+		if (err)
+			return sp_fail(err, "cannot size the flow table of %s", name);
+	}
+	err = load(name, skel, &pins);
+	err = err ?: write_empty_view(&pins);
 	if (err)
 		return err;
 	err = bpf_map_update_elem(pins.ctl, &zero, &filled, BPF_ANY);
 	if (err)
 		return sp_fail(err, "cannot write " SP_PIN_CTL " of %s", name);
 
+	*ret_pins = pins;
+	pins = (struct sp_pins)SP_PINS_NONE;
+	return 0;
+}
+
+int sp_steer_reload(const struct sp_pins *old, const struct sp_ctl *ctl, __u32 nslots,
+		    struct sp_pins *ret_pins)
+{
+	__attribute__((cleanup(destroy_skeleton))) struct steer *skel = NULL;
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	int err;
+
+	err = open_for(old->name, ctl, nslots, &skel);
+	if (err)
+		return err;
+	err = bpf_map__reuse_fd(skel->maps.sp_slots, old->slots);
+	err = err ?: bpf_map__reuse_fd(skel->maps.sp_views, old->views);
+	err = err ?: bpf_map__reuse_fd(skel->maps.sp_ctl, old->ctl);
+	err = err ?: bpf_map__reuse_fd(skel->maps.sp_info, old->info);
+	err = err ?: bpf_map__reuse_fd(skel->maps.sp_flows, old->flows);
+	err = err ?: bpf_map__reuse_fd(skel->maps.sp_events, old->events);
+	if (err)
+		return sp_fail(err, "cannot take the maps of %s over", old->name);
+	err = load(old->name, skel, &pins);
+	if (err)
+		return err;
 	*ret_pins = pins;
 	pins = (struct sp_pins)SP_PINS_NONE;
 	return 0;

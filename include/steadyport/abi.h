@@ -13,15 +13,18 @@
 #include <stdbool.h>
 #endif
 
-#define SP_ABI_VERSION 1
+#define SP_ABI_VERSION 2
+#define SP_ABI_OLDEST 1 /* `upgrade` understands the pins of all versions from here on */
 
 #define SP_SLOTS_MAX 1024
 #define SP_SLOT_NONE 0xffffu /* an owner entry that names no slot */
+#define SP_SLOT_PARK (SP_SLOTS_MAX - 1) /* asked when no other slot is live, as long as no worker needs it */
 #define SP_BUCKETS 16384
 #define SP_BUCKET_MASK (SP_BUCKETS - 1)
 #define SP_PROBES 16 /* owners asked before the linear scan */
 #define SP_WEIGHT_DEFAULT 100
 #define SP_WEIGHT_MAX 1000
+#define SP_FLOW_IDLE_DEFAULT_S 180
 #define SP_COMM_LEN 16 /* the kernel's TASK_COMM_LEN */
 
 /*
@@ -71,7 +74,8 @@ struct sp_ctl {
 	__u32 current; /* index of the view in force; storing it publishes a view */
 	__u32 abi; /* SP_ABI_VERSION */
 	__u64 key[2]; /* SipHash key */
-	__u64 pad0[5];
+	__u32 flow_idle_s; /* a kept flow that was silent for longer counts as unknown; 0: never */
+	__u32 pad0[9];
 
 	__u64 netns_cookie; /* the kernel's net->net_cookie: unique until reboot */
 	__u32 netns_inode; /* what `ls -l /proc/PID/ns/net` shows */
@@ -83,7 +87,7 @@ struct sp_ctl {
 	__u32 uid;
 	enum sp_hash hash;
 	enum sp_track track;
-	__u32 counter_slots; /* rows of sp_counters that belong to slots; the row after them is the group's */
+	__u32 pad1;
 	__u64 learn_ns;
 	__u64 attached_at; /* CLOCK_REALTIME, ns; 0: never attached */
 };
@@ -94,7 +98,10 @@ enum sp_slot_state {
 	SP_SLOT_DRAINING = 2, /* no new flows, old ones stay */
 	SP_SLOT_DEAD = 3, /* user space has seen that the member is gone */
 	SP_SLOT_EJECTED = 4, /* live, but nothing goes there: for a worker that hangs */
+	SP_SLOT_PARKED = 5, /* SP_SLOT_PARK only: holds connections while no worker is live */
 };
+
+#define SP_SLOT_STATES (SP_SLOT_PARKED + 1)
 
 /* One element of sp_info for each slot. User space writes it; the program writes `empty_seen` only. */
 struct sp_info {
@@ -118,6 +125,10 @@ struct sp_flow {
 	__u32 last_seen_s; /* CLOCK_MONOTONIC */
 };
 
+/*
+ * A row of sp_counters, which the program counts in, and of sp_carried: what the programs before it had counted when
+ * they were replaced. A counter is the sum of both. New ones go to the end of the list: older rows are a prefix.
+ */
 struct sp_counters {
 #define SP_COUNTER(name, kind, text) __u64 name;
 #include "counters.def"
@@ -176,6 +187,7 @@ struct sp_member_record {
 #define SP_PIN_INFO "sp_info"
 #define SP_PIN_FLOWS "sp_flows"
 #define SP_PIN_COUNTERS "sp_counters"
+#define SP_PIN_CARRIED "sp_carried" /* since ABI 2 */
 #define SP_PIN_EVENTS "sp_events"
 
 _Static_assert(SP_BUCKETS == SP_BUCKET_MASK + 1, "buckets are a power of two");

@@ -11,11 +11,12 @@
 #include "abi.h"
 #include "flow.h"
 
-/* How a slot was found; the order is that of the OUTCOME counters steered, rerouted, scanned. */
+/* How a slot was found. */
 enum sp_how {
 	SP_HOW_OWNER = 0,
 	SP_HOW_PROBE = 1,
 	SP_HOW_SCAN = 2,
+	SP_HOW_PARK = 3,
 };
 
 /* A choice in one register: slot, and enum sp_how from bit 16 up; negative: no slot is live. */
@@ -37,6 +38,12 @@ static __always_inline bool sp_bit(const __u64 *bits, __u32 i)
 static __always_inline bool sp_is_usable(const struct sp_view *view, __u32 slot)
 {
 	return slot < SP_SLOTS_MAX && sp_bit(view->usable, slot & (SP_SLOTS_MAX - 1));
+}
+
+/* Seconds of CLOCK_MONOTONIC. Signed: another CPU may have seen the flow in the second that begins just now. */
+static __always_inline bool sp_flow_is_expired(const struct sp_flow *flow, __u32 now_s, __u32 idle_s)
+{
+	return idle_s && (__s32)(now_s - flow->last_seen_s) > (__s32)idle_s;
 }
 
 /* The owner that probe number i of a flow asks. The step is odd, hence sixteen different buckets. */
@@ -107,13 +114,24 @@ static __always_inline int sp_choose_usable(const struct sp_view *view, __u64 ha
 	return choice;
 }
 
+/* Nobody is live: the parking socket, if there is one. A worker that has its slot was asked by the scan. */
+static __always_inline int sp_choose_park(const struct sp_view *view, void *ctx,
+					  int (*take)(void *ctx, __u32 slot))
+{
+	if (view->nslots <= SP_SLOT_PARK && take(ctx, SP_SLOT_PARK) == 0)
+		return SP_CHOICE(SP_SLOT_PARK, SP_HOW_PARK);
+	return SP_CHOICE_NONE;
+}
+
 /* A TABLE view as the current one. */
 static __always_inline int sp_choose(const struct sp_view *view, __u64 hash, void *ctx,
 				     int (*take)(void *ctx, __u32 slot))
 {
 	int choice = sp_choose_usable(view, hash, ctx, take);
 
-	return choice >= 0 ? choice : sp_choose_scan(view, hash, false, ctx, take);
+	if (choice < 0)
+		choice = sp_choose_scan(view, hash, false, ctx, take);
+	return choice >= 0 ? choice : sp_choose_park(view, ctx, take);
 }
 
 /*

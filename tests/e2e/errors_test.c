@@ -571,6 +571,9 @@ static void write_abi(const char *name, __u32 abi)
 	assert_int_equal(bpf_map_update_elem(fd, &zero, &ctl, BPF_ANY), 0);
 }
 
+#define TEXT_OF(number) TEXT_OF_(number)
+#define TEXT_OF_(number) #number
+
 static void e2e__pins_of_another_abi__only_detach_touches_them(void **state)
 {
 	static struct sp_crew old, own;
@@ -583,10 +586,14 @@ static void e2e__pins_of_another_abi__only_detach_touches_them(void **state)
 	sp_run("attach", "old", old.endpoint);
 	write_abi("old", SP_ABI_VERSION + 1);
 	changed();
-	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "old", old.endpoint), "ABI version 2", "detach");
-	refuses(sp_run_fails(SP_EXIT_FAILED, "sync", "old"), "ABI version 2", "detach");
-	refuses(sp_run_fails(SP_EXIT_FAILED, "status", "old"), "ABI version 2", "detach");
-	refuses(sp_run_fails(SP_EXIT_FAILED, "counters", "old"), "ABI version 2", "detach");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "old", old.endpoint),
+		"this one has version " TEXT_OF(SP_ABI_VERSION), "detach");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "sync", "old"), "this one has version " TEXT_OF(SP_ABI_VERSION),
+		"detach");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "status", "old"),
+		"this one has version " TEXT_OF(SP_ABI_VERSION), "detach");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "counters", "old"),
+		"this one has version " TEXT_OF(SP_ABI_VERSION), "detach");
 	/* It does not hide the others. */
 	assert_non_null(strstr(sp_run_fails(SP_EXIT_FAILED, "list")->out, "own"));
 	groups = sp_groups_here();

@@ -12,6 +12,7 @@
 #include <bpf/bpf.h>
 #include <steadyport/choose.h>
 #include "group.h"
+#include "kept.h"
 #include "kernel.h"
 #include "members.h"
 #include "netns.h"
@@ -602,6 +603,7 @@ __u64 sp_fixture_kept(struct sp_fixture *fx)
 {
 	__u64 count = 0;
 
-	require_ok(sp_state_count_flows(&fx->pins, &count));
+	sp_fixture_look(fx);
+	require_ok(sp_kept_count(&fx->pins, fx->state, &count));
 	return count;
 }

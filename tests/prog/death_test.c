@@ -120,7 +120,7 @@ steer__i3_only_enrolled_worker_dies__unenrolled_member_is_left_to_the_kernel(str
 	sp_fixture_round(fx, set);
 	assert_int_equal(sp_fixture_count(set, newcomer), FLOWS);
 	sp_require_asked(fx, sp_fixture_sum(fx, unselected), FLOWS);
-	sp_require_asked(fx, sp_fixture_row(fx, fx->state->ctl.counter_slots, unselected), FLOWS);
+	sp_require_asked(fx, sp_fixture_row(fx, sp_state_counter_slots(&fx->pins), unselected), FLOWS);
 
 	sp_fixture_kill(fx, newcomer);
 	runs = sp_fixture_runs(fx);

@@ -180,12 +180,12 @@ static void steer__owner_table_names_garbage__flows_go_to_live_slots(struct sp_f
 
 static void require_left_to_kernel(struct sp_fixture *fx, struct sp_flow_set *set)
 {
-	__u64 before = sp_fixture_row(fx, fx->state->ctl.counter_slots, unselected);
+	__u64 before = sp_fixture_row(fx, sp_state_counter_slots(&fx->pins), unselected);
 
 	sp_fixture_round(fx, set);
 	for (size_t i = 0; i < set->count; i++)
 		assert_in_range(set->owners[i], 0, WORKERS - 1);
-	sp_require_asked(fx, sp_fixture_row(fx, fx->state->ctl.counter_slots, unselected),
+	sp_require_asked(fx, sp_fixture_row(fx, sp_state_counter_slots(&fx->pins), unselected),
 			 before + set->count);
 }
 

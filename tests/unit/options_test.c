@@ -26,11 +26,18 @@
 	}
 NEVER_RUN(attach)
 NEVER_RUN(sync)
+NEVER_RUN(drain)
+NEVER_RUN(undrain)
+NEVER_RUN(eject)
+NEVER_RUN(retire)
+NEVER_RUN(weight)
+NEVER_RUN(upgrade)
 NEVER_RUN(detach)
 NEVER_RUN(groups)
 NEVER_RUN(list)
 NEVER_RUN(status)
 NEVER_RUN(where)
+NEVER_RUN(flows)
 NEVER_RUN(counters)
 NEVER_RUN(demo)
 
@@ -249,6 +256,7 @@ static void parse__beginning_of_a_name__is_not_the_name(void **state)
 {
 	(void)state;
 	refused("attach a b --part", "no option --part", "did you mean: --partial");
+	refused("attach a b --flow 3", "no option --flow\n", "did you mean: --flows");
 	refused("attach a b --netn=3", "no option --netn\n", "did you mean: --netns");
 	refused("attach a b --netn 3", "no option --netn\n", "did you mean: --netns");
 	refused("demo --t", "no option --t\n", "see: steadyport demo --help");
@@ -269,11 +277,13 @@ static const char *value_of(const char *option)
 	static const struct {
 		const char *option, *value;
 	} values[] = {
-		{ "learn", "5s" },    { "track", "off" },
-		{ "hash", "kernel" }, { "flows", "9" },
-		{ "netns", "1" },     { "bpffs", "/b" },
-		{ "proto", "udp" },   { "workers", "9" },
-		{ "kill", "2" },      { "seed", "00112233445566778899aabbccddeeff" },
+		{ "learn", "5s" },     { "track", "off" },
+		{ "flow-idle", "9s" }, { "wait", "1s" },
+		{ "slots", "64" },     { "slot", "3" },
+		{ "hash", "kernel" },  { "flows", "9" },
+		{ "netns", "1" },      { "bpffs", "/b" },
+		{ "proto", "udp" },    { "workers", "9" },
+		{ "kill", "2" },       { "seed", "00112233445566778899aabbccddeeff" },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(values); i++) {

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Pins as an older steadyport has left them. */
+#include "old.h"
+
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include <bpf/bpf.h>
+#include <steadyport/abi.h>
+#include "cleanup.h"
+#include "pin.h"
+
+#define OLD_COUNTER_SLOTS 64 /* what a small group had in the place of pad1 */
+
+void sp_old_make(const char *name)
+{
+	sp_autoclose int fd = -1;
+	char path[PATH_MAX];
+	struct sp_ctl ctl;
+	__u32 zero = 0;
+
+	snprintf(path, sizeof(path), SP_BPFFS_DEFAULT "/steadyport/%s/" SP_PIN_CTL, name);
+	fd = bpf_obj_get(path);
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &ctl), 0);
+	ctl.abi = 1;
+	ctl.flow_idle_s = 0;
+	ctl.pad1 = OLD_COUNTER_SLOTS;
+	assert_int_equal(bpf_map_update_elem(fd, &zero, &ctl, BPF_ANY), 0);
+	snprintf(path, sizeof(path), SP_BPFFS_DEFAULT "/steadyport/%s/" SP_PIN_CARRIED, name);
+	assert_int_equal(unlink(path), 0);
+}
