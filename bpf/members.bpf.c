@@ -7,25 +7,16 @@
  * one record, never a fault.
  */
 #include "vmlinux.h"
-#include <bpf/bpf_core_read.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_tracing.h>
 #include <steadyport/abi.h>
+#include "socket.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define SP_AF_INET 2
-#define SP_AF_INET6 10
 #define SP_IPPROTO_MPTCP 262
 #define SP_CHUNK 16
 
 /* 0: members of groups only; else also sockets of this port that are in none, to tell why an endpoint does not fit. */
 const volatile __u16 sp_any_on_port = 0;
-
-/* Linux 6.19 keeps the cookie of a network namespace in its ns_common. */
-struct ns_common___id {
-	__u64 ns_id;
-} __attribute__((preserve_access_index));
 
 /*
  * Position of a socket in its group, or -1. Global, so that the verifier walks the loops once; the addresses are
@@ -49,20 +40,6 @@ __noinline int position_of(__u64 sk, __u64 socks, __u32 count)
 	return -1;
 }
 
-/* The process's pid as the reader's own pid namespace numbers it. */
-static __always_inline __u32 pid_of(struct task_struct *task)
-{
-	struct task_struct *reader = (struct task_struct *)bpf_get_current_task();
-	__u32 level = BPF_CORE_READ(reader, group_leader, thread_pid, level);
-	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
-	void *number = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
-		       level * bpf_core_type_size(struct upid) + bpf_core_field_offset(struct upid, nr);
-	int nr = 0;
-
-	bpf_probe_read_kernel(&nr, sizeof(nr), number);
-	return nr;
-}
-
 static __always_inline __u32 drops_of(struct sock *sk)
 {
 	if (bpf_core_field_exists(sk->sk_drop_counters)) {
@@ -80,10 +57,7 @@ static __always_inline void describe_socket(struct sp_member_record *r, struct s
 	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
 
 	r->netns_inode = BPF_CORE_READ(net, ns.inum);
-	if (bpf_core_field_exists(net->net_cookie))
-		r->netns_cookie = BPF_CORE_READ(net, net_cookie);
-	else
-		r->netns_cookie = BPF_CORE_READ((struct ns_common___id *)&net->ns, ns_id);
+	r->netns_cookie = netns_cookie_of(net);
 	r->uid = BPF_CORE_READ(sk, sk_uid.val);
 	r->ifindex = BPF_CORE_READ(sk, __sk_common.skc_bound_dev_if);
 	r->v6only = BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only);

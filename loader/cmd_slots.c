@@ -6,8 +6,10 @@
 #include "cleanup.h"
 #include "cmd.h"
 #include "kernel.h"
+#include "leftover.h"
 #include "log.h"
 #include "render.h"
+#include "state.h"
 #include "steered.h"
 
 static const char *const did[] = {
@@ -38,6 +40,31 @@ static void report(const char *name, enum sp_change_kind kind, const struct sp_r
 			       sp_render_remaining(result->learn_remaining_ns, left));
 }
 
+/* Without the lock: others may work on, and what they change is seen. */
+static int wait_drained(const struct sp_args *args, const struct sp_pins *pins, const bool *is_asked)
+{
+	__u64 deadline = sp_now_ns() + args->wait_ns;
+	sp_autostate struct sp_state *state = NULL;
+	char text[SP_LEFTOVER_STRLEN], waited[SP_RENDER_STRLEN];
+	struct sp_leftover left;
+	__u32 slot;
+	int err;
+
+	err = sp_state_read(pins, &state);
+	err = err ?: sp_leftover_wait(pins, is_asked, deadline, &slot, &left);
+	if (!err)
+		sp_render_line("    nothing is left there: it is safe to stop now");
+	if (err != -ETIMEDOUT)
+		return err;
+	sp_refuse(0, "%s: after %s slot %u still has %s", pins->name,
+		  sp_render_duration(args->wait_ns, waited), slot,
+		  sp_leftover_text(&left, state->ctl.protocol, text));
+	sp_hint("wait for them: repeat the command with a longer --wait; or stop the worker: %s",
+		state->ctl.protocol == SP_TCP ? "its connections end, those that wait go to the others" :
+						"its flows go to the others");
+	return err;
+}
+
 static enum sp_exit change_slots(const struct sp_args *args, enum sp_change_kind kind)
 {
 	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
@@ -65,7 +92,11 @@ static enum sp_exit change_slots(const struct sp_args *args, enum sp_change_kind
 	if (err)
 		return SP_EXIT_FAILED;
 	report(pins.name, kind, result);
-	return SP_EXIT_OK;
+	if (!args->has_wait)
+		return SP_EXIT_OK;
+	sp_close_fd(&lock);
+	fflush(stdout);
+	return wait_drained(args, &pins, change->is_asked) ? SP_EXIT_FAILED : SP_EXIT_OK;
 }
 
 enum sp_exit sp_cmd_drain(const struct sp_args *args)

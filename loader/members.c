@@ -2,14 +2,12 @@
 /* Who is in which reuseport group: runs the iterator and puts its records together. */
 #include <errno.h>
 #include <string.h>
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "cleanup.h"
+#include "iter.h"
 #include "log.h"
 #include "members.h"
 #include "members.skel.h"
-
-#define RECORDS_PER_READ 64
 
 static int compare_u64(__u64 a, __u64 b)
 {
@@ -179,40 +177,6 @@ void sp_groups_free(struct sp_groups **groups)
 	*groups = NULL;
 }
 
-/* All records of one pass. The kernel hands out whole records only: seq_file never splits a bpf_seq_write(). */
-static int read_records(int iter, struct sp_member_record **ret_records, size_t *ret_count)
-{
-	sp_autofree struct sp_member_record *records = NULL;
-	size_t used = 0, room = 0;
-
-	for (;;) {
-		ssize_t n;
-
-		if (room - used < RECORDS_PER_READ) {
-			void *grown;
-
-			room = room ? room * 2 : RECORDS_PER_READ * 2;
-			grown = reallocarray(records, room, sizeof(*records));
-			if (!grown)
-				return -ENOMEM;
-			records = grown;
-		}
-		n = read(iter, records + used, (room - used) * sizeof(*records));
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			break;
-		if (n % sizeof(*records))
-			return -EPROTO;
-		used += n / sizeof(*records);
-	}
-	*ret_records = sp_take_ptr(records);
-	*ret_count = used;
-	return 0;
-}
-
 static void destroy_skeleton(struct members **skel)
 {
 	members__destroy(*skel);
@@ -221,9 +185,7 @@ static void destroy_skeleton(struct members **skel)
 int sp_members_scan(__u16 any_on_port, struct sp_groups **ret_groups)
 {
 	__attribute__((cleanup(destroy_skeleton))) struct members *skel = members__open();
-	sp_autofree struct sp_member_record *records = NULL;
-	sp_autoclose int iter = -1;
-	struct bpf_link *link;
+	sp_autofree void *records = NULL;
 	size_t count = 0;
 	int err;
 
@@ -233,18 +195,10 @@ int sp_members_scan(__u16 any_on_port, struct sp_groups **ret_groups)
 	err = members__load(skel);
 	if (err)
 		return sp_fail(err, "cannot load the members iterator");
-
-	link = bpf_program__attach_iter(skel->progs.sp_members, NULL);
-	if (!link)
-		return sp_fail(-errno, "cannot attach the members iterator");
-	skel->links.sp_members = link;
-
-	iter = bpf_iter_create(bpf_link__fd(link));
-	if (iter < 0)
-		return sp_fail(iter, "cannot start the members iterator");
-	err = read_records(iter, &records, &count);
+	err = sp_iter_read(skel->progs.sp_members, "members", sizeof(struct sp_member_record),
+			   &skel->links.sp_members, &records, &count);
 	if (err)
-		return sp_fail(err, "cannot read the members iterator");
+		return err;
 	err = sp_members_group(records, count, ret_groups);
 	return err ? sp_fail(err, "cannot sort %zu sockets into groups", count) : 0;
 }

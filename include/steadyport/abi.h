@@ -179,6 +179,13 @@ struct sp_member_record {
 	char prog_name[SP_COMM_LEN];
 };
 
+/* What the connections iterator writes: one record for each (process, fd) that holds a connection of the port. */
+struct sp_connection_record {
+	__u64 cookie;
+	__u32 pid; /* in the pid namespace of the reader */
+	__u32 fd;
+};
+
 /* File names below <bpffs>/steadyport/NAME/; the maps carry the same names in the kernel. */
 #define SP_PIN_PROG "sp_steer"
 #define SP_PIN_SLOTS "sp_slots"
@@ -199,6 +206,7 @@ _Static_assert(sizeof(struct sp_info) == 64, "one cache line");
 _Static_assert(sizeof(struct sp_flow) == 12, "no padding");
 _Static_assert(sizeof(struct sp_event) == 24, "no padding");
 _Static_assert(sizeof(struct sp_member_record) == 128, "no padding");
+_Static_assert(sizeof(struct sp_connection_record) == 16, "no padding");
 _Static_assert(sizeof(SP_PIN_COUNTERS) <= 16, "BPF_OBJ_NAME_LEN");
 
 #endif
