@@ -170,6 +170,14 @@ void sp_run_wait(struct sp_run *run)
 	assert_true(count_running() <= nrunning);
 }
 
+bool sp_run_has_ended(const struct sp_run *run)
+{
+	siginfo_t info = { 0 };
+
+	assert_int_equal(waitid(P_PID, run->pid, &info, WEXITED | WNOWAIT | WNOHANG), 0);
+	return info.si_pid != 0;
+}
+
 void sp_run_wait_error(struct sp_run *run, const char *text)
 {
 	__u64 deadline = sp_lab_now_ms() + SP_RUN_DEADLINE_MS;
@@ -386,6 +394,16 @@ void sp_status_wait_settled(const char *name)
 		/* It says when; asking all the time would only take the processor from the flows. */
 		poll(NULL, 0, left < POLL_MS ? left : POLL_MS + left / 2);
 	}
+}
+
+bool sp_status_slot_is(const char *name, unsigned int slot, const char *state)
+{
+	json_t *status = sp_run_json("status", name);
+	bool is = !strcmp(sp_json_text(sp_json_find(sp_json_array(status, "slots"), "slot", slot), "state"),
+			  state);
+
+	json_decref(status);
+	return is;
 }
 
 static json_int_t add_outcomes(const json_t *counters)

@@ -49,6 +49,8 @@ void sp_run_start(struct sp_run *run, const struct sp_run_setup *setup, const ch
  * those that were started and not waited for.
  */
 void sp_run_wait(struct sp_run *run);
+/* True when it has ended; sp_run_wait() still has to be called. */
+bool sp_run_has_ended(const struct sp_run *run);
 /* Waits until stderr holds the text; fails when the program ends before. */
 void sp_run_wait_error(struct sp_run *run, const char *text);
 void sp_run_free(struct sp_run *run);
@@ -90,6 +92,8 @@ json_t *sp_groups_here(void);
 /* One field of `status NAME --json`. */
 json_int_t sp_status_int(const char *name, const char *key);
 bool sp_status_bool(const char *name, const char *key);
+/* True when the slot is in that state. */
+bool sp_status_slot_is(const char *name, unsigned int slot, const char *state);
 /* Polls until the learn window is closed. */
 void sp_status_wait_settled(const char *name);
 
