@@ -31,6 +31,7 @@ struct sp_args {
 	__u32 slots; /* --slots N: that have counters of their own; 0: as the group has members */
 	__s32 slot; /* --slot N, -1: all */
 	bool upgrade; /* --upgrade */
+	bool no_key; /* --no-key */
 	enum sp_track track;
 	enum sp_hash hash;
 	bool has_seed;
@@ -60,6 +61,8 @@ enum sp_exit sp_cmd_status(const struct sp_args *args);
 enum sp_exit sp_cmd_where(const struct sp_args *args);
 enum sp_exit sp_cmd_flows(const struct sp_args *args);
 enum sp_exit sp_cmd_counters(const struct sp_args *args);
+enum sp_exit sp_cmd_snapshot(const struct sp_args *args);
+enum sp_exit sp_cmd_restore(const struct sp_args *args);
 enum sp_exit sp_cmd_demo(const struct sp_args *args);
 
 #endif

@@ -10,7 +10,6 @@
 
 #define NS_PER_MS 1000000ULL
 #define DURATION_MAX_NS (24 * 3600 * 1000 * NS_PER_MS)
-#define FLOWS_MAX 16777216 /* 2^24 entries of an LRU hash are about 1.5 GiB */
 #define DEMO_WORKERS_MAX 64
 #define SEED_DIGITS 32
 
@@ -166,7 +165,7 @@ static const char *parse_flows(const char *value, struct sp_options *options)
 {
 	__u64 flows;
 
-	if (!parse_number(value, 1, FLOWS_MAX, &flows))
+	if (!parse_number(value, 1, SP_FLOWS_MAX, &flows))
 		return "it is a whole number from 1 to 16777216";
 	options->args.flows = flows;
 	return NULL;
@@ -196,6 +195,13 @@ static const char *parse_upgrade(const char *value, struct sp_options *options)
 {
 	(void)value;
 	options->args.upgrade = true;
+	return NULL;
+}
+
+static const char *parse_no_key(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.no_key = true;
 	return NULL;
 }
 
@@ -340,6 +346,10 @@ const struct sp_option sp_option_table[] = {
 		       "return when nothing is left on the slots; if that takes longer,\n"
 		       "say what is left and exit 1",
 		       parse_wait },
+	[OPT_NO_KEY] = { "no-key", 0, NULL,
+			 "leave the hash key out: whoever has it can aim at one worker.\n"
+			 "Such a snapshot cannot be restored",
+			 parse_no_key },
 	[OPT_NETNS] = { "netns", 0, "PID|PATH",
 			"network namespace of the group: that of a process, or a file\n"
 			"such as /run/netns/NAME; default: the caller's",
@@ -436,6 +446,18 @@ const struct sp_command sp_commands[] = {
 		.min_words = 1,
 		.max_words = 1,
 		.run = sp_cmd_counters,
+	},
+	{
+		.name = "snapshot",
+		.synopsis = "NAME",
+		.summary = "the whole state of a steered group as JSON",
+		.help = "For support tickets, for tests, and for `restore`. It holds the key of the flow hash\n"
+			"unless --no-key is given. It is JSON with and without --json.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_NO_KEY) | BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 1,
+		.run = sp_cmd_snapshot,
 	},
 	{
 		.name = "demo",
@@ -554,6 +576,19 @@ const struct sp_command sp_commands[] = {
 		.min_words = 1,
 		.max_words = 1,
 		.run = sp_cmd_upgrade,
+	},
+	{
+		.name = "restore",
+		.synopsis = "FILE [NAME]",
+		.summary = "a steered group from a snapshot, under its own name or another",
+		.help = "FILE is what `snapshot` wrote, - is stdin. Members that are the very sockets of the\n"
+			"snapshot get their slots back, others are new. Views, kept flows, weights and\n"
+			"counters are as they were. If nobody listens there, `sync` attaches later.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_NETNS) | BIT(OPT_BPFFS),
+		.min_words = 1,
+		.max_words = 2,
+		.run = sp_cmd_restore,
 	},
 	{
 		.name = "detach",

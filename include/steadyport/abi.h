@@ -25,6 +25,7 @@
 #define SP_WEIGHT_DEFAULT 100
 #define SP_WEIGHT_MAX 1000
 #define SP_FLOW_IDLE_DEFAULT_S 180
+#define SP_FLOWS_MAX 16777216 /* 2^24 entries of an LRU hash are about 1.5 GiB */
 #define SP_COMM_LEN 16 /* the kernel's TASK_COMM_LEN */
 
 /*
