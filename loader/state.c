@@ -13,15 +13,18 @@
 
 #define FLOWS_PER_BATCH 4096
 
-static int read_elements(int map, void *values, size_t size, __u32 count, const char *what)
+/* All elements of an array, with one call. */
+static int read_elements(int map, void *values, __u32 count, const char *what)
 {
-	for (__u32 i = 0; i < count; i++) {
-		int err = bpf_map_lookup_elem(map, &i, (char *)values + i * size);
+	sp_autofree __u32 *keys = calloc(count, sizeof(*keys));
+	__u32 batch;
+	int err;
 
-		if (err)
-			return sp_fail(err, "cannot read %s", what);
-	}
-	return 0;
+	if (!keys)
+		return sp_fail(-ENOMEM, "cannot read %s", what);
+	err = bpf_map_lookup_batch(map, NULL, &batch, keys, values, &count, NULL);
+	/* -ENOENT: there is nothing behind these. */
+	return err && err != -ENOENT ? sp_fail(err, "cannot read %s", what) : 0;
 }
 
 static int read_cookies(const struct sp_pins *pins, struct sp_state *state)
@@ -54,11 +57,11 @@ int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state)
 	if (!state->views || !state->info || !state->cookie)
 		return sp_fail(-ENOMEM, "cannot read the state of %s", pins->name);
 
-	err = read_elements(pins->ctl, &state->ctl, sizeof(state->ctl), 1, SP_PIN_CTL);
+	err = read_elements(pins->ctl, &state->ctl, 1, SP_PIN_CTL);
 	if (!err)
-		err = read_elements(pins->views, state->views, sizeof(*state->views), SP_VIEWS, SP_PIN_VIEWS);
+		err = read_elements(pins->views, state->views, SP_VIEWS, SP_PIN_VIEWS);
 	if (!err)
-		err = read_elements(pins->info, state->info, sizeof(*state->info), SP_SLOTS_MAX, SP_PIN_INFO);
+		err = read_elements(pins->info, state->info, SP_SLOTS_MAX, SP_PIN_INFO);
 	if (!err)
 		err = read_cookies(pins, state);
 	if (err)
@@ -243,20 +246,20 @@ static int add_rows(const struct sp_pins *pins, int map, const char *what, struc
 		ncpus = 1;
 	stride = (info.value_size + 7) & ~7U;
 	size = info.value_size < sizeof(*rows) ? info.value_size : sizeof(*rows);
-	values = calloc(ncpus, stride);
+	values = calloc(info.max_entries, ncpus * stride);
 	if (!values)
 		return sp_fail(-ENOMEM, "cannot read %s of %s", what, pins->name);
+	err = read_elements(map, values, info.max_entries, what);
+	if (err)
+		return err;
 
 	for (__u32 row = 0; row < info.max_entries; row++) {
 		bool is_group = row + 1 == info.max_entries;
 
-		err = bpf_map_lookup_elem(map, &row, values);
-		if (err)
-			return sp_fail(err, "cannot read %s of %s", what, pins->name);
 		for (int cpu = 0; cpu < ncpus; cpu++) {
 			struct sp_counters one = { 0 };
 
-			memcpy(&one, values + cpu * stride, size);
+			memcpy(&one, values + ((size_t)row * ncpus + cpu) * stride, size);
 			add_counters(&rows[is_group || row >= nrows - 1 ? nrows - 1 : row], &one);
 		}
 	}
