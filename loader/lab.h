@@ -40,10 +40,15 @@ struct sp_lab_options {
 	bool is_paused; /* from the start, see sp_lab_pause() */
 	__u32 backlog; /* TCP; 0: 4096 */
 	__u32 uid; /* becomes this user before it opens the socket; 0: stays what it is */
+	__u32 fastopen; /* TCP: connections whose SYN brought data that may wait at once; 0: no TCP Fast Open */
+	__u32 nsockets; /* all at the same address: members of one group; 0: one */
+	int adopted; /* an open socket that it shall serve instead of one of its own; 0: none */
 };
 
+#define SP_LAB_SOCKETS_MAX 4
+
 /*
- * A process with one socket. UDP: every datagram is sent back with the worker's id (u32, host order) before
+ * A process with a socket, or several that it serves alike. UDP: every datagram is sent back with the worker's id (u32, host order) before
  * it. TCP: a connection that sends a line is answered with the id and closed. It dies with the process that
  * started it.
  */
@@ -55,6 +60,8 @@ struct sp_lab_worker {
 	struct sp_address address;
 	__u16 port;
 	__u64 cookie; /* SO_COOKIE of its socket */
+	__u32 nsockets;
+	__u64 cookies[SP_LAB_SOCKETS_MAX]; /* of each socket; the first is the one above */
 };
 
 /**
@@ -68,8 +75,16 @@ int sp_lab_start(enum sp_protocol protocol, const struct sp_address *address, __
 /* A paused worker leaves connections in its accept queue, datagrams in its receive queue. */
 int sp_lab_pause(struct sp_lab_worker *worker);
 int sp_lab_resume(struct sp_lab_worker *worker);
-/* Closes the socket; the process lives on and serves the connections that it has accepted. */
+/* Closes its sockets; the process lives on and serves the connections that it has accepted. */
 int sp_lab_close(struct sp_lab_worker *worker);
+/* A duplicate of its first socket, sent with SCM_RIGHTS; for the caller to close soon. -EBADF after sp_lab_close(). */
+int sp_lab_lend(struct sp_lab_worker *worker, int *ret_fd);
+/**
+ * sp_lab_fork - the worker forks; the child serves the same sockets
+ * @id: of the child; its parent keeps its own
+ * It is a worker like others, and a child of the caller: it does not die with the one that it came from.
+ */
+int sp_lab_fork(struct sp_lab_worker *worker, __u32 id, struct sp_lab_worker *ret);
 /* TCP: connections in the accept queue. UDP: bytes in the receive queue. -EBADF after sp_lab_close(). */
 int sp_lab_waiting(struct sp_lab_worker *worker, __u32 *ret);
 

@@ -1,48 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Worker processes of the laboratory: what a worker does, and how its parent commands it. */
+/* Worker processes of the laboratory: what a worker does. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include "cleanup.h"
 #include "lab.h"
+#include "lab_orders.h"
 #include "lab_wire.h"
-
-#define CONTROL_TIMEOUT_MS 5000 /* a worker that does not answer its parent for so long is broken */
-
-/* ---- the worker's side ---- */
-
-enum command {
-	CMD_PAUSE = 1,
-	CMD_RESUME,
-	CMD_CLOSE,
-	CMD_WAITING,
-	CMD_STOP,
-};
-
-/*
- * One SOCK_SEQPACKET message each way: the command as a __u32, then this. The first one comes unasked:
- * "ready".
- */
-struct reply {
-	__s32 err;
-	__u32 value; /* ready: the port */
-	__u64 cookie;
-};
-
-struct server {
-	struct sp_lab_options options;
-	enum sp_protocol protocol;
-	int control;
-	int socket; /* -1: closed */
-	int epoll;
-	bool is_paused;
-};
 
 static int open_server(const struct server *server, const struct sp_address *address, __u16 port, int *ret_fd)
 {
@@ -71,89 +42,203 @@ static int open_server(const struct server *server, const struct sp_address *add
 		return err;
 	if (bind(fd, (struct sockaddr *)&sa, len))
 		return -errno;
+	if (options->fastopen &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN, &options->fastopen, sizeof(options->fastopen)))
+		return -errno;
 	if (server->protocol == SP_TCP && listen(fd, options->backlog ? (int)options->backlog : 4096))
 		return -errno;
 	*ret_fd = sp_take_fd(&fd);
 	return 0;
 }
 
-static int describe_socket(int fd, struct reply *ret)
+static int describe(const struct server *server, struct reply *ret)
 {
 	struct sockaddr_storage sa;
-	socklen_t len = sizeof(sa), cookie_len = sizeof(ret->cookie);
-	struct reply reply = { 0 };
+	socklen_t len = sizeof(sa), cookie_len = sizeof(*ret->cookies);
+	struct reply reply = { .nsockets = server->nsockets };
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len))
+	if (getsockname(server->sockets[0], (struct sockaddr *)&sa, &len))
 		return -errno;
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &reply.cookie, &cookie_len))
-		return -errno;
+	for (__u32 i = 0; i < server->nsockets; i++)
+		if (getsockopt(server->sockets[i], SOL_SOCKET, SO_COOKIE, &reply.cookies[i], &cookie_len))
+			return -errno;
 	reply.value = ntohs(sa.ss_family == AF_INET ? ((struct sockaddr_in *)&sa)->sin_port :
 						      ((struct sockaddr_in6 *)&sa)->sin6_port);
 	*ret = reply;
 	return 0;
 }
 
-static int count_waiting(const struct server *server, __u32 *ret)
+/* All in one group, so the first one's port is everybody's. */
+static int open_servers(struct server *server, const struct sp_address *address, __u16 port)
+{
+	__u32 wanted = server->options.nsockets ?: 1;
+	struct reply first = { .value = port };
+	int err = 0;
+
+	if (server->nsockets) /* adopted */
+		return 0;
+	if (wanted > SP_LAB_SOCKETS_MAX)
+		return -EINVAL;
+	while (!err && server->nsockets < wanted) {
+		err = open_server(server, address, first.value, &server->sockets[server->nsockets]);
+		if (!err && server->nsockets++ == 0)
+			err = describe(server, &first);
+	}
+	return err;
+}
+
+static int watch_all(const struct server *server, int op)
+{
+	int err = 0;
+
+	for (__u32 i = 0; !err && i < server->nsockets; i++)
+		err = watch(server->epoll, op, server->sockets[i], server->is_paused ? 0 : EPOLLIN,
+			    server->sockets[i]);
+	return err;
+}
+
+static int waiting_in(enum sp_protocol protocol, int socket, __u32 *ret)
 {
 	__u32 memory[SK_MEMINFO_VARS] = { 0 };
 	struct tcp_info info = { 0 };
 	socklen_t len;
 
-	if (server->socket < 0)
-		return -EBADF;
-	if (server->protocol == SP_TCP) {
+	if (protocol == SP_TCP) {
 		len = sizeof(info);
 		/* On a listening socket this field is the length of the accept queue: tcp_get_info(). */
-		if (getsockopt(server->socket, IPPROTO_TCP, TCP_INFO, &info, &len))
+		if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &len))
 			return -errno;
 		*ret = info.tcpi_unacked;
 		return 0;
 	}
 	/* Not SIOCINQ, which is the size of the first datagram only. */
 	len = sizeof(memory);
-	if (getsockopt(server->socket, SOL_SOCKET, SO_MEMINFO, memory, &len))
+	if (getsockopt(socket, SOL_SOCKET, SO_MEMINFO, memory, &len))
 		return -errno;
 	*ret = memory[SK_MEMINFO_RMEM_ALLOC];
+	return 0;
+}
+
+static int count_waiting(const struct server *server, __u32 *ret)
+{
+	__u32 sum = 0, one = 0;
+
+	if (!server->nsockets)
+		return -EBADF;
+	for (__u32 i = 0; i < server->nsockets; i++) {
+		int err = waiting_in(server->protocol, server->sockets[i], &one);
+
+		if (err)
+			return err;
+		sum += one;
+	}
+	*ret = sum;
 	return 0;
 }
 
 static int pause_server(struct server *server, bool is_paused)
 {
 	server->is_paused = is_paused;
-	if (server->socket < 0)
-		return -EBADF;
-	return watch(server->epoll, EPOLL_CTL_MOD, server->socket, is_paused ? 0 : EPOLLIN, server->socket);
+	return server->nsockets ? watch_all(server, EPOLL_CTL_MOD) : -EBADF;
+}
+
+/* Whoever shares a socket keeps it open, and epoll would tell of it for ever. */
+static void close_all(struct server *server)
+{
+	while (server->nsockets) {
+		int *socket = &server->sockets[--server->nsockets];
+
+		watch(server->epoll, EPOLL_CTL_DEL, *socket, 0, 0);
+		sp_close_fd(socket);
+	}
+}
+
+/* A message with an open file, or without one if it is negative. */
+static bool send_reply(int control, const struct reply *reply, int fd)
+{
+	char buf[CMSG_SPACE(sizeof(fd))] = { 0 };
+	struct iovec part = { .iov_base = (void *)reply, .iov_len = sizeof(*reply) };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *rights;
+
+	if (fd >= 0) {
+		message.msg_control = buf;
+		message.msg_controllen = sizeof(buf);
+		rights = CMSG_FIRSTHDR(&message);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
+	}
+	return sendmsg(control, &message, MSG_NOSIGNAL) == sizeof(*reply);
+}
+
+/* CLONE_PARENT: the child is a child of the one who gives the orders, who can wait for it. */
+static int fork_worker(const struct server *server, __u32 id, int *ret_control, __u32 *ret_pid)
+{
+	struct server child = *server;
+	pid_t parent = getppid();
+	int pair[2];
+	long pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -errno;
+	sp_autoclose int ours = pair[0];
+	sp_autoclose int theirs = pair[1];
+
+	/* Not fork(), which has no flags. No stack is given, so the child goes on with a copy. */
+	pid = syscall(SYS_clone, (unsigned long)(CLONE_PARENT | SIGCHLD), NULL, NULL, NULL, NULL);
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		child.control = theirs;
+		child.options.id = id;
+		sp_lab_run(&child, NULL, 0, parent);
+	}
+	*ret_control = sp_take_fd(&ours);
+	*ret_pid = pid;
+	return 0;
 }
 
 /* False: the worker is to end. */
 static bool obey(struct server *server)
 {
 	struct reply reply = { 0 };
-	__u32 command;
+	sp_autoclose int control = -1; /* of a child */
+	struct order order;
+	int lent = -1;
 
-	if (recv(server->control, &command, sizeof(command), 0) != sizeof(command))
+	if (recv(server->control, &order, sizeof(order), 0) != sizeof(order))
 		return false;
-	switch (command) {
+	switch (order.command) {
 	case CMD_PAUSE:
 	case CMD_RESUME:
-		reply.err = pause_server(server, command == CMD_PAUSE);
+		reply.err = pause_server(server, order.command == CMD_PAUSE);
 		break;
 	case CMD_CLOSE:
 	case CMD_STOP:
-		sp_close_fd(&server->socket);
+		close_all(server);
 		break;
 	case CMD_WAITING:
 		reply.err = count_waiting(server, &reply.value);
 		break;
+	case CMD_LEND:
+		if (server->nsockets)
+			lent = server->sockets[0];
+		else
+			reply.err = -EBADF;
+		break;
+	case CMD_FORK:
+		reply.err = fork_worker(server, order.id, &control, &reply.value);
+		lent = control;
+		break;
 	default:
 		reply.err = -EINVAL;
 	}
-	if (send(server->control, &reply, sizeof(reply), MSG_NOSIGNAL) != sizeof(reply))
-		return false;
-	return command != CMD_STOP;
+	return send_reply(server->control, &reply, lent) && order.command != CMD_STOP;
 }
 
-static void echo(const struct server *server)
+static void echo(const struct server *server, int socket)
 {
 	for (;;) {
 		char control[CMSG_SPACE(sizeof(struct in6_pktinfo))];
@@ -172,7 +257,7 @@ static void echo(const struct server *server)
 			.msg_control = control,
 			.msg_controllen = sizeof(control),
 		};
-		ssize_t len = recvmsg(server->socket, &message, 0);
+		ssize_t len = recvmsg(socket, &message, 0);
 
 		if (len < 0 && errno == EAGAIN)
 			return;
@@ -186,14 +271,14 @@ static void echo(const struct server *server)
 		/*
 		 * The packet info that came goes back as it is: destination of the one, source of the other.
 		 */
-		sendmsg(server->socket, &message, MSG_NOSIGNAL);
+		sendmsg(socket, &message, MSG_NOSIGNAL);
 	}
 }
 
-static void accept_all(const struct server *server)
+static void accept_all(const struct server *server, int socket)
 {
 	for (;;) {
-		int fd = accept4(server->socket, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(socket, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
 			continue;
@@ -218,6 +303,14 @@ static void answer(const struct server *server, int fd)
 	close(fd);
 }
 
+static bool is_own(const struct server *server, int fd)
+{
+	for (__u32 i = 0; i < server->nsockets; i++)
+		if (server->sockets[i] == fd)
+			return true;
+	return false;
+}
+
 /* Serves until told to stop. */
 static void serve(struct server *server)
 {
@@ -236,34 +329,53 @@ static void serve(struct server *server)
 			if (fd == server->control) {
 				if (!obey(server))
 					return;
-			} else if (fd != server->socket && server->protocol == SP_TCP) {
+			} else if (!is_own(server, fd) && server->protocol == SP_TCP) {
 				answer(server, fd);
 			}
 		}
-		if (server->socket < 0 || server->is_paused)
-			continue;
-		if (server->protocol == SP_TCP)
-			accept_all(server);
-		else
-			echo(server);
+		for (__u32 i = 0; i < server->nsockets && !server->is_paused; i++) {
+			if (server->protocol == SP_TCP)
+				accept_all(server, server->sockets[i]);
+			else
+				echo(server, server->sockets[i]);
+		}
 	}
 }
 
-/*
- * The first steps of the new process. It has nothing of its parent's open but standard streams and the
- * control.
- */
-static int settle(struct server *server, int control, pid_t parent)
+/* The control becomes 3, the sockets 4 and up; everything else that came from the parent is closed. */
+static int keep_files(struct server *server)
+{
+	enum {
+		FIRST = 3,
+		AWAY = FIRST + 1 + SP_LAB_SOCKETS_MAX
+	};
+	int *kept[1 + SP_LAB_SOCKETS_MAX] = { &server->control };
+	int n = 1;
+
+	for (__u32 i = 0; i < server->nsockets; i++)
+		kept[n++] = &server->sockets[i];
+	/* First out of the way of each other. */
+	for (int i = 0; i < n; i++) {
+		*kept[i] = fcntl(*kept[i], F_DUPFD, AWAY);
+		if (*kept[i] < 0)
+			return -errno;
+	}
+	for (int i = 0; i < n; i++) {
+		if (dup2(*kept[i], FIRST + i) < 0)
+			return -errno;
+		*kept[i] = FIRST + i;
+	}
+	return syscall(SYS_close_range, (unsigned int)(FIRST + n), ~0U, 0U) ? -errno : 0;
+}
+
+/* The first steps of a new process, whether it comes from the tests or from another worker. */
+static int settle(struct server *server, pid_t parent)
 {
 	char name[16];
+	int err = keep_files(server);
 
-	if (control != 3) {
-		if (dup2(control, 3) < 0)
-			return -errno;
-		server->control = 3;
-	}
-	if (syscall(SYS_close_range, 4U, ~0U, 0U))
-		return -errno;
+	if (err)
+		return err;
 	if (server->options.uid && setresuid(server->options.uid, server->options.uid, server->options.uid))
 		return -errno;
 	/* After setresuid(), which clears it. */
@@ -275,181 +387,24 @@ static int settle(struct server *server, int control, pid_t parent)
 	return prctl(PR_SET_NAME, name) ? -errno : 0;
 }
 
-static void run_worker(struct server *server, const struct sp_address *address, __u16 port, pid_t parent)
+void sp_lab_run(struct server *server, const struct sp_address *address, __u16 port, pid_t parent)
 {
 	struct reply reply = { 0 };
-	int err = settle(server, server->control, parent);
+	int err = settle(server, parent);
 
 	if (!err)
-		err = open_server(server, address, port, &server->socket);
+		err = open_servers(server, address, port);
 	if (!err)
-		err = describe_socket(server->socket, &reply);
+		err = describe(server, &reply);
 	server->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (!err && server->epoll < 0)
 		err = -errno;
 	if (!err)
 		err = watch(server->epoll, EPOLL_CTL_ADD, server->control, EPOLLIN, server->control);
 	if (!err)
-		err = watch(server->epoll, EPOLL_CTL_ADD, server->socket, server->is_paused ? 0 : EPOLLIN,
-			    server->socket);
+		err = watch_all(server, EPOLL_CTL_ADD);
 	reply.err = err;
-	if (send(server->control, &reply, sizeof(reply), MSG_NOSIGNAL) == sizeof(reply) && !err)
+	if (send_reply(server->control, &reply, -1) && !err)
 		serve(server);
 	_exit(err ? 1 : 0);
-}
-
-/* ---- the parent's side of a worker ---- */
-
-static int wait_reply(int control, struct reply *ret)
-{
-	struct pollfd ready = { .fd = control, .events = POLLIN };
-	__u64 deadline = sp_lab_now_ms() + CONTROL_TIMEOUT_MS;
-	struct reply reply;
-	ssize_t len;
-	int n;
-
-	do
-		n = poll(&ready, 1, sp_lab_left_ms(deadline));
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	if (n == 0)
-		return -ETIMEDOUT;
-	len = recv(control, &reply, sizeof(reply), 0);
-	if (len < 0)
-		return -errno;
-	if (len != sizeof(reply))
-		return -EPIPE;
-	if (reply.err)
-		return reply.err;
-	*ret = reply;
-	return 0;
-}
-
-static int command_worker(const struct sp_lab_worker *worker, enum command command, struct reply *ret)
-{
-	__u32 message = command;
-
-	if (!worker->pid)
-		return -ESRCH;
-	if (send(worker->control, &message, sizeof(message), MSG_NOSIGNAL) < 0)
-		return -errno;
-	return wait_reply(worker->control, ret);
-}
-
-static int reap(pid_t pid)
-{
-	int status;
-
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPROTO;
-}
-
-int sp_lab_start(enum sp_protocol protocol, const struct sp_address *address, __u16 port,
-		 const struct sp_lab_options *options, struct sp_lab_worker *ret)
-{
-	struct server server = {
-		.options = *options,
-		.protocol = protocol,
-		.socket = -1,
-		.epoll = -1,
-		.is_paused = options->is_paused,
-	};
-	pid_t parent = getpid(), pid;
-	struct reply ready;
-	int pair[2], err;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return -errno;
-	sp_autoclose int ours = pair[0];
-	sp_autoclose int theirs = pair[1];
-
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
-		server.control = theirs;
-		run_worker(&server, address, port, parent);
-	}
-	sp_close_fd(&theirs);
-	err = wait_reply(ours, &ready);
-	if (err) {
-		kill(pid, SIGKILL);
-		reap(pid);
-		return err;
-	}
-	*ret = (struct sp_lab_worker){
-		.pid = pid,
-		.control = sp_take_fd(&ours),
-		.id = options->id,
-		.protocol = protocol,
-		.address = *address,
-		.port = ready.value,
-		.cookie = ready.cookie,
-	};
-	return 0;
-}
-
-int sp_lab_pause(struct sp_lab_worker *worker)
-{
-	struct reply reply;
-
-	return command_worker(worker, CMD_PAUSE, &reply);
-}
-
-int sp_lab_resume(struct sp_lab_worker *worker)
-{
-	struct reply reply;
-
-	return command_worker(worker, CMD_RESUME, &reply);
-}
-
-int sp_lab_close(struct sp_lab_worker *worker)
-{
-	struct reply reply;
-
-	return command_worker(worker, CMD_CLOSE, &reply);
-}
-
-int sp_lab_waiting(struct sp_lab_worker *worker, __u32 *ret)
-{
-	struct reply reply;
-	int err = command_worker(worker, CMD_WAITING, &reply);
-
-	if (err)
-		return err;
-	*ret = reply.value;
-	return 0;
-}
-
-int sp_lab_stop(struct sp_lab_worker *worker)
-{
-	struct pollfd gone = { .fd = worker->control };
-	struct reply reply;
-	int err;
-
-	if (!worker->pid)
-		return 0;
-	err = command_worker(worker, CMD_STOP, &reply);
-	/*
-	 * Its end of the control closes when it exits; only then may waitpid() be asked without a deadline.
-	 */
-	if (err || poll(&gone, 1, CONTROL_TIMEOUT_MS) != 1)
-		kill(worker->pid, SIGKILL);
-	err = reap(worker->pid);
-	sp_close_fd(&worker->control);
-	worker->pid = 0;
-	return err;
-}
-
-void sp_lab_kill(struct sp_lab_worker *worker)
-{
-	if (!worker->pid)
-		return;
-	kill(worker->pid, SIGKILL);
-	reap(worker->pid);
-	sp_close_fd(&worker->control);
-	worker->pid = 0;
 }

@@ -48,13 +48,6 @@ struct instance {
 
 static __u16 next_port = FIRST_PORT;
 
-#define require_ok(call)                                                           \
-	do {                                                                       \
-		int err_ = (call);                                                 \
-		if (err_)                                                          \
-			fail_msg("%s: %s", #call, strerror(err_ < 0 ? -err_ : 0)); \
-	} while (0)
-
 /* --- what must hold after each case --- */
 
 __u64 sp_fixture_cookie(int fd)
@@ -82,8 +75,8 @@ static size_t count_files(const struct sp_fixture *fx)
 		count++;
 		cookie = fx ? sp_fixture_cookie(fd) : 0;
 		for (__u32 i = 0; cookie && i < fx->nworkers; i++)
-			if (cookie == fx->workers[i].cookie)
-				fail_msg("fd %d is the socket of worker %u (I6)", fd, i);
+			if (sp_fixture_holds(fx, i, cookie))
+				fail_msg("fd %d is a socket of worker %u (I6)", fd, i);
 	}
 	closedir(dir);
 	return count;
@@ -251,36 +244,6 @@ int sp_fixture_own(struct sp_fixture *fx, int fd)
 	assert_in_range(fx->nfiles, 0, SP_FIXTURE_FILES - 1);
 	fx->files[fx->nfiles++] = fd;
 	return fd;
-}
-
-/* --- workers --- */
-
-__u32 sp_fixture_join(struct sp_fixture *fx)
-{
-	const struct sp_lab_options options = {
-		.id = fx->nworkers,
-		.reuseport = true,
-		.is_v6only = fx->is_v6only,
-		.is_paused = fx->is_paused,
-	};
-
-	assert_in_range(fx->nworkers, 0, SP_FIXTURE_WORKERS - 1);
-	require_ok(sp_lab_start(fx->protocol, &fx->address, fx->port, &options, &fx->workers[fx->nworkers]));
-	return fx->nworkers++;
-}
-
-void sp_fixture_kill(struct sp_fixture *fx, __u32 id)
-{
-	sp_lab_kill(&fx->workers[id]);
-	fx->is_dead[id] = true;
-}
-
-void sp_fixture_resume(struct sp_fixture *fx)
-{
-	fx->is_paused = false;
-	for (__u32 id = 0; id < fx->nworkers; id++)
-		if (!fx->is_dead[id])
-			require_ok(sp_lab_resume(&fx->workers[id]));
 }
 
 /* --- the loader's part --- */
@@ -519,7 +482,7 @@ void sp_fixture_require_agreement(struct sp_fixture *fx, const struct sp_flow_se
 		int choice = sp_choose(sp_state_current(fx->state), set->hashes[i], fx->state, take_live);
 		__u64 cookie = choice < 0 ? 0 : fx->state->cookie[SP_CHOICE_SLOT(choice)];
 
-		if (is_alive(fx, set->owners[i]) && fx->workers[set->owners[i]].cookie == cookie)
+		if (is_alive(fx, set->owners[i]) && sp_fixture_holds(fx, set->owners[i], cookie))
 			continue;
 		if (!wrong++)
 			print_error("flow %zu: slot %d was expected, and worker %d answered\n", i,

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 #include <steadyport/abi.h>
 #include "cleanup.h"
@@ -52,6 +53,14 @@ enum sp_case_protocols {
 	SP_CASE_UDP = 2,
 	SP_CASE_BOTH = 3,
 };
+
+/* Ends the case when a function of the loader or the laboratory did not return 0. */
+#define require_ok(call)                                                           \
+	do {                                                                       \
+		int err_ = (call);                                                 \
+		if (err_)                                                          \
+			fail_msg("%s: %s", #call, strerror(err_ < 0 ? -err_ : 0)); \
+	} while (0)
 
 struct sp_fixture;
 
@@ -93,6 +102,7 @@ struct sp_fixture {
 	bool is_v6only;
 	__u16 port;
 	__u64 learn_ns; /* of sp_fixture_attach() */
+	struct sp_lab_options options; /* of the workers that join; id, place and pause are the fixture's */
 
 	struct sp_lab_worker workers[SP_FIXTURE_WORKERS]; /* by id */
 	bool is_dead[SP_FIXTURE_WORKERS];
@@ -117,9 +127,16 @@ int sp_fixture_main(const char *group, const struct sp_case *cases, size_t ncase
 
 /* Starts one more worker; its id. */
 __u32 sp_fixture_join(struct sp_fixture *fx);
+/* A worker forks; or hands its socket over to a new process, which shares it from then on. The id of the other. */
+__u32 sp_fixture_fork(struct sp_fixture *fx, __u32 id);
+__u32 sp_fixture_share(struct sp_fixture *fx, __u32 id);
 void sp_fixture_kill(struct sp_fixture *fx, __u32 id);
 /* Lets workers that were paused from the start serve. */
 void sp_fixture_resume(struct sp_fixture *fx);
+/* A worker's socket, to do to it what the worker would do; the caller closes it at once (I6). */
+int sp_fixture_borrow(struct sp_fixture *fx, __u32 id);
+/* Whether the socket of that cookie is, or was, the worker's. */
+bool sp_fixture_holds(const struct sp_fixture *fx, __u32 id, __u64 cookie);
 
 /* As `steadyport attach` and `steadyport sync` do it; both read the state afterwards. */
 void sp_fixture_attach(struct sp_fixture *fx);
