@@ -35,6 +35,24 @@ static bool is_usable(const struct sp_plan_slot *slot)
 	return slot->is_assigned && slot->is_live && !slot->is_draining && !slot->is_ejected;
 }
 
+static void occupy(struct sp_plan_slot *slot)
+{
+	if (!slot->is_assigned)
+		slot->weight = SP_WEIGHT_DEFAULT;
+	slot->is_assigned = true;
+	slot->is_live = true;
+	slot->is_draining = false;
+	slot->is_ejected = false;
+}
+
+bool sp_plan_reassign(struct sp_plan_slots *slots, __u32 slot)
+{
+	if (!slots->slot[slot].is_assigned || slots->slot[slot].is_live)
+		return false;
+	occupy(&slots->slot[slot]);
+	return true;
+}
+
 int sp_plan_assign(struct sp_plan_slots *slots, size_t count, __u32 *ret_slots)
 {
 	bool is_chosen[SP_SLOTS_MAX] = { false };
@@ -55,16 +73,9 @@ int sp_plan_assign(struct sp_plan_slots *slots, size_t count, __u32 *ret_slots)
 		return -ENOSPC;
 
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
-		struct sp_plan_slot *slot = &slots->slot[s];
-
 		if (!is_chosen[s])
 			continue;
-		if (!slot->is_assigned)
-			slot->weight = SP_WEIGHT_DEFAULT;
-		slot->is_assigned = true;
-		slot->is_live = true;
-		slot->is_draining = false;
-		slot->is_ejected = false;
+		occupy(&slots->slot[s]);
 		ret_slots[n++] = s;
 	}
 	return 0;

@@ -33,6 +33,9 @@ struct sp_plan_slots {
  */
 int sp_plan_assign(struct sp_plan_slots *slots, size_t count, __u32 *ret_slots);
 
+/* The same for one that was in that slot before. False, and nothing changed, if it is live or was retired. */
+bool sp_plan_reassign(struct sp_plan_slots *slots, __u32 slot);
+
 /**
  * sp_plan_quotas - how many buckets each slot shall own
  * @owner:      the owners now, SP_SLOT_NONE allowed

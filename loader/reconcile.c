@@ -300,22 +300,48 @@ static int enrol(struct reconcile *r)
 	return err;
 }
 
+/* A listener that was shut down and listens again is the same socket: it has its own slot back. */
+static bool reassign_slot(struct reconcile *r, struct newcomer *n)
+{
+	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
+		if (r->state->info[s].cookie != n->member->cookie || !sp_plan_reassign(&r->slots, s))
+			continue;
+		n->slot = s;
+		return true;
+	}
+	return false;
+}
+
+static int compare_newcomers(const void *a, const void *b)
+{
+	const struct newcomer *x = a, *y = b;
+
+	return (x->slot > y->slot) - (x->slot < y->slot);
+}
+
 static int assign_slots(struct reconcile *r)
 {
 	__u32 numbers[SP_SLOTS_MAX];
 	char endpoint[SP_ENDPOINT_STRLEN];
+	size_t nstrangers = 0;
 	int err;
 
 	if (!r->nnewcomers)
 		return 0;
-	err = r->nnewcomers > SP_SLOTS_MAX ? -ENOSPC : sp_plan_assign(&r->slots, r->nnewcomers, numbers);
+	for (size_t i = 0; i < r->nnewcomers; i++) {
+		r->newcomers[i].slot = SP_SLOT_NONE;
+		nstrangers += !reassign_slot(r, &r->newcomers[i]);
+	}
+	err = nstrangers > SP_SLOTS_MAX ? -ENOSPC : sp_plan_assign(&r->slots, nstrangers, numbers);
 	if (err) {
 		sp_refuse(0, "%s has more members than the %d slots a group may have",
 			  sp_group_endpoint(r->group, endpoint), SP_SLOTS_MAX);
 		return err;
 	}
-	for (size_t i = 0; i < r->nnewcomers; i++)
-		r->newcomers[i].slot = numbers[i];
+	for (size_t i = r->nnewcomers; i-- > 0;)
+		if (r->newcomers[i].slot == SP_SLOT_NONE)
+			r->newcomers[i].slot = numbers[--nstrangers];
+	qsort(r->newcomers, r->nnewcomers, sizeof(*r->newcomers), compare_newcomers);
 	return 0;
 }
 

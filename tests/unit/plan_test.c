@@ -451,6 +451,27 @@ static void plan__assign_more_than_are_left__changes_nothing(void **state)
 	assert_int_equal(sp_plan_assign(&slots, 1, got), -ENOSPC);
 }
 
+static void plan__reassign__only_a_dead_slot_is_had_back(void **state)
+{
+	struct sp_plan_slots slots = slots_of(4), before;
+
+	(void)state;
+	slots.slot[1] = (struct sp_plan_slot){ 0 }; /* retired */
+	slots.slot[2].is_live = false;
+	slots.slot[2].is_ejected = true;
+	slots.slot[2].weight = 7;
+	before = slots;
+	assert_false(sp_plan_reassign(&slots, 0));
+	assert_false(sp_plan_reassign(&slots, 1));
+	assert_memory_equal(&slots, &before, sizeof(slots));
+
+	assert_true(sp_plan_reassign(&slots, 2));
+	assert_true(slots.slot[2].is_live);
+	assert_false(slots.slot[2].is_ejected);
+	assert_int_equal(slots.slot[2].weight, 7);
+	assert_false(sp_plan_reassign(&slots, 2));
+}
+
 /* ---- effective views and moving buckets ---- */
 
 static void plan__effective__dead_slots_lose_their_usable_bit(void **state)
@@ -1263,6 +1284,7 @@ int main(void)
 		cmocka_unit_test(plan__assign__lowest_dead_slot_first_then_a_new_one),
 		cmocka_unit_test(plan__assign_none__changes_nothing),
 		cmocka_unit_test(plan__assign_more_than_are_left__changes_nothing),
+		cmocka_unit_test(plan__reassign__only_a_dead_slot_is_had_back),
 		cmocka_unit_test(plan__effective__dead_slots_lose_their_usable_bit),
 		cmocka_unit_test(plan__effective_kernel_view__dead_owners_become_none),
 		cmocka_unit_test(plan__kernel_predecessor__every_bucket_is_moving),
