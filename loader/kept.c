@@ -107,12 +107,21 @@ void sp_kept_mark(const struct sp_kept *kept, __u64 ret_bits[SP_BUCKETS / 64])
 	}
 }
 
+static int count_taken(const struct sp_pins *pins, const __u32 settled[SP_SLOTS_MAX],
+		       const __u32 expired[SP_SLOTS_MAX])
+{
+	int err = 0;
+
+	for (__u32 s = 0; !err && s < SP_SLOTS_MAX; s++)
+		err = sp_state_count_forgotten(pins, s, settled[s], expired[s]);
+	return err;
+}
+
 int sp_kept_drop(const struct sp_pins *pins, enum sp_track track, const struct sp_view *view,
 		 const struct sp_plan_slots *slots, struct sp_kept *kept)
 {
 	__u32 settled[SP_SLOTS_MAX] = { 0 }, expired[SP_SLOTS_MAX] = { 0 };
 	size_t left = 0;
-	int err = 0;
 
 	for (size_t i = 0; i < kept->count; i++) {
 		const struct sp_kept_flow *k = &kept->flows[i];
@@ -126,7 +135,19 @@ int sp_kept_drop(const struct sp_pins *pins, enum sp_track track, const struct s
 			kept->flows[left++] = *k;
 	}
 	kept->count = left;
-	for (__u32 s = 0; !err && s < SP_SLOTS_MAX; s++)
-		err = sp_state_count_forgotten(pins, s, settled[s], expired[s]);
-	return err;
+	return count_taken(pins, settled, expired);
+}
+
+int sp_kept_forget(const struct sp_pins *pins, struct sp_kept *kept)
+{
+	__u32 settled[SP_SLOTS_MAX] = { 0 }, expired[SP_SLOTS_MAX] = { 0 };
+
+	for (size_t i = 0; i < kept->count; i++) {
+		const struct sp_kept_flow *k = &kept->flows[i];
+
+		if (bpf_map_delete_elem(pins->flows, &k->hash) == 0)
+			(k->is_expired ? expired : settled)[k->slot]++;
+	}
+	kept->count = 0;
+	return count_taken(pins, settled, expired);
 }

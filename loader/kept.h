@@ -50,4 +50,7 @@ void sp_kept_mark(const struct sp_kept *kept, __u64 ret_bits[SP_BUCKETS / 64]);
 int sp_kept_drop(const struct sp_pins *pins, enum sp_track track, const struct sp_view *view,
 		 const struct sp_plan_slots *slots, struct sp_kept *kept);
 
+/* Forgets all of them, in the table and in @kept. Only while the program is not attached. 0 or -errno (logged). */
+int sp_kept_forget(const struct sp_pins *pins, struct sp_kept *kept);
+
 #endif

@@ -494,6 +494,10 @@ static int advance(struct reconcile *r)
 			return sp_fail(-ENOMEM, "cannot plan for %s", r->pins->name);
 		view_of_kernel(r, kernel);
 		previous = kernel;
+		/* Flows are where the kernel has them: what was kept before would take them away from there. */
+		err = sp_kept_forget(r->pins, &r->kept);
+		if (err)
+			return err;
 	}
 
 	sp_kept_mark(&r->kept, kept);

@@ -174,6 +174,43 @@ static void steer__detached__kernel_chooses_as_before_the_attach(struct sp_fixtu
 	assert_memory_equal(set->owners, first, set->count * sizeof(*first));
 }
 
+/*
+ * Any member's owner can take the program off. What was kept before says where the flows were then, and the kernel has
+ * had them since. Its order of members is not that of the slots.
+ */
+static void
+steer__i1_detached_behind_our_back__sync_leaves_flows_where_the_kernel_has_them(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set = sp_fixture_flows(fx, FLOWS);
+	int socket;
+
+	sp_fixture_attach(fx);
+	sp_fixture_round(fx, set);
+	sp_fixture_settle(fx);
+	sp_fixture_kill(fx, 0);
+	sp_fixture_join(fx);
+	sp_fixture_sync(fx);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	assert_true(sp_fixture_kept(fx) > 0);
+
+	socket = sp_fixture_borrow(fx, 1);
+	assert_int_equal(sp_group_detach(socket), 0);
+	sp_close_fd(&socket);
+	sp_fixture_round(fx, set);
+	sp_fixture_sync(fx);
+	assert_true(fx->result.did_attach);
+	assert_true(fx->result.is_learning);
+	assert_int_equal(fx->result.nenrolled, 0);
+	for (int i = 0; i < 2; i++) {
+		sp_fixture_round(fx, set);
+		sp_require_still(fx, set);
+	}
+	sp_fixture_settle(fx);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+}
+
 /* A program that leaves the choice to the kernel. */
 static int load_foreign_program(void)
 {
@@ -284,6 +321,11 @@ int main(int argc, char **argv)
 			.protocols = SP_CASE_UDP, .places = SP_PLACE_V4),
 		SP_CASE(steer__detached__kernel_chooses_as_before_the_attach, .protocols = SP_CASE_BOTH,
 			.places = SP_PLACE_V4 | SP_PLACE_DUAL_V6, .workers = WORKERS),
+		SP_CASE(steer__i1_detached_behind_our_back__sync_leaves_flows_where_the_kernel_has_them,
+			.protocols = SP_CASE_UDP, .places = SP_PLACE_EACH_FAMILY, .workers = WORKERS),
+		SP_CASE(steer__i1_detached_behind_our_back__sync_leaves_flows_where_the_kernel_has_them,
+			.protocols = SP_CASE_UDP, .places = SP_PLACE_V4, .workers = WORKERS,
+			.track = SP_TRACK_ALWAYS),
 		SP_CASE(reconcile__foreign_program_is_attached__refuses_until_told_to_replace,
 			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V4, .workers = WORKERS),
 		SP_CASE(reconcile__member_out_of_reach__refuses_until_told_to_be_partial,
