@@ -5,6 +5,7 @@
 #include <string.h>
 #include "cleanup.h"
 #include "cmd.h"
+#include "group.h"
 #include "kept.h"
 #include "kernel.h"
 #include "log.h"
@@ -28,6 +29,8 @@ struct report {
 	__u32 nrows;
 	__u64 kept_flows;
 	__u32 count[SP_SLOT_STATES]; /* by state */
+	__u32 noutside;
+	const struct sp_member *outside; /* one of them */
 };
 
 static void free_report(struct report *r)
@@ -50,6 +53,7 @@ static int read_report(const char *bpffs, const char *name, const struct sp_grou
 	sp_reconcile_slots(r->snapshot.state, r->slots);
 	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
 		r->count[sp_snapshot_slot_state(&r->snapshot, slot)]++;
+	r->outside = sp_group_outside(groups, &r->snapshot.state->ctl, r->snapshot.group, &r->noutside);
 	err = sp_kept_count(&r->snapshot.pins, r->snapshot.state, &r->kept_flows);
 	if (err)
 		return err;
@@ -134,8 +138,8 @@ static int print_json(const struct report *r)
 	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
 
 	return sp_render_json_print(json_pack(
-		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, s:I, s:I, "
-		"s:o, s:o}",
+		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, s:I, "
+		"s:I, s:o, s:o}",
 		"name", s->pins.name, "endpoint", sp_snapshot_endpoint(s, ':', endpoint), "protocol",
 		sp_protocol_name(s->state->ctl.protocol), "netns",
 		sp_render_json_text(sp_netns_name(s->state->ctl.netns_inode, netns)), "attached",
@@ -143,8 +147,9 @@ static int print_json(const struct report *r)
 		json_foreign(s), "members", (json_int_t)count_members(s), "members_not_visible",
 		(json_int_t)count_hidden(s), "enrolled",
 		(json_int_t)(r->count[SP_SLOT_LIVE] + r->count[SP_SLOT_DRAINING] + r->count[SP_SLOT_EJECTED]),
-		"unenrolled", (json_int_t)sp_snapshot_count_unenrolled(s), "learning", remaining > 0,
-		"learn_remaining_ms", (json_int_t)((remaining + NS_PER_MS - 1) / NS_PER_MS), "kept_flows",
+		"unenrolled", (json_int_t)sp_snapshot_count_unenrolled(s), "outside", (json_int_t)r->noutside,
+		"learning", remaining > 0, "learn_remaining_ms",
+		(json_int_t)((remaining + NS_PER_MS - 1) / NS_PER_MS), "kept_flows",
 		(json_int_t)r->kept_flows, "hash", sp_options_hash_name(s->state->ctl.hash), "track",
 		sp_options_track_name(s->state->ctl.track), "moving_buckets", (json_int_t)count_moving(view),
 		"view_serial", (json_int_t)view->serial, "slots", json_slots(r), "group_counters",
@@ -303,6 +308,39 @@ static void tell_of_dead_slots(const struct report *r)
 			       s->pins.name);
 }
 
+/* Dead in the eyes of the group, but not for its peer. */
+static void tell_of_connected(const struct report *r)
+{
+	const struct sp_member *member;
+	char owner[SP_OWNER_STRLEN];
+
+	for (__u32 slot = 0, told = 0; slot < SP_SLOTS_MAX && told < SLOTS_NAMED; slot++) {
+		if (sp_snapshot_slot_state(&r->snapshot, slot) != SP_SLOT_DEAD)
+			continue;
+		member = sp_snapshot_member(&r->snapshot, slot);
+		if (!member || !member->is_connected)
+			continue;
+		sp_render_line(
+			"Slot %u's socket is still open, but connected: %s gets its peer's packets only.",
+			slot, sp_snapshot_member_owner(member, owner));
+		told++;
+	}
+}
+
+static void tell_of_outside(const struct report *r)
+{
+	bool is_one = r->noutside == 1;
+	char owner[SP_OWNER_STRLEN];
+
+	if (r->noutside)
+		sp_render_line(
+			"%u socket%s on this address %s outside the group (%s%s) and may take its packets: "
+			"close %s and any connected one, then start anew.",
+			r->noutside, is_one ? "" : "s", is_one ? "is" : "are",
+			sp_snapshot_member_owner(r->outside, owner), is_one ? "" : ", ...",
+			is_one ? "it" : "them");
+}
+
 static const char *foreign_text(const struct sp_group *group, char buf[TEXT_STRLEN])
 {
 	if (group->prog_id)
@@ -358,8 +396,10 @@ static void print_sentences(const struct report *r)
 
 	if (!sp_snapshot_is_attached(s))
 		tell_of_attachment(s);
+	tell_of_outside(r);
 	if (r->count[SP_SLOT_DEAD])
 		tell_of_dead_slots(r);
+	tell_of_connected(r);
 	tell_of_planned(r, SP_SLOT_EJECTED, "ejected: nothing goes there");
 	tell_of_planned(r, SP_SLOT_DRAINING, "draining: no new flows go there");
 	if (unenrolled)
@@ -378,16 +418,32 @@ static void print_sentences(const struct report *r)
 			       sp_render_remaining(remaining, age));
 }
 
+/* Asked before the scan, which then also shows the sockets of that port that are in no group. */
+static int read_port(const char *bpffs, const char *name, __u16 *ret_port)
+{
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	struct sp_ctl ctl;
+	int err;
+
+	err = sp_pin_open(bpffs, name, &pins);
+	err = err ?: sp_state_read_ctl(&pins, &ctl);
+	if (!err)
+		*ret_port = ctl.port;
+	return err;
+}
+
 enum sp_exit sp_cmd_status(const struct sp_args *args)
 {
 	__attribute__((cleanup(free_report))) struct report report = { .snapshot = SP_SNAPSHOT_NONE };
 	sp_autogroups struct sp_groups *groups = NULL;
+	__u16 port;
 	int err;
 
-	err = sp_kernel_check() ?: sp_members_scan(0, &groups);
-	if (err)
+	if (sp_kernel_check())
 		return SP_EXIT_FAILED;
-	err = read_report(args->bpffs, args->args[0], groups, &report);
+	err = read_port(args->bpffs, args->args[0], &port);
+	err = err ?: sp_members_scan(port, &groups);
+	err = err ?: read_report(args->bpffs, args->args[0], groups, &report);
 	if (err)
 		return err == -ENOENT ? SP_EXIT_NO_GROUP : SP_EXIT_FAILED;
 

@@ -58,6 +58,12 @@ static void report(const char *name, const struct sp_reconcile_result *result)
 			result->out_of_reach == 1 ? "" : "s", name);
 		sp_hint("run sync as root in the host's pid namespace");
 	}
+	if (result->outside) {
+		sp_warn("%u socket%s on the address of %s %s outside its group and may take its packets",
+			result->outside, result->outside == 1 ? "" : "s", name,
+			result->outside == 1 ? "is" : "are");
+		sp_hint("see whose: steadyport status %s", name);
+	}
 }
 
 static int sync_group(const struct sp_args *args, struct sp_pins *pins)

@@ -141,6 +141,13 @@ int sp_group_find(const struct sp_groups *groups, const struct sp_endpoint *endp
 	return 0;
 }
 
+static bool is_at(const struct sp_group *g, const struct sp_ctl *place)
+{
+	return g->netns_cookie == place->netns_cookie && g->protocol == place->protocol &&
+	       g->port == place->port && g->ifindex == place->ifindex && g->address.family == place->family &&
+	       !memcmp(g->address.bytes, place->addr, sizeof(place->addr));
+}
+
 const struct sp_group *sp_group_at(const struct sp_groups *groups, const struct sp_ctl *place, __u32 prog_id)
 {
 	const struct sp_group *found = NULL;
@@ -148,12 +155,30 @@ const struct sp_group *sp_group_at(const struct sp_groups *groups, const struct 
 	for (size_t i = 0; i < groups->ngroups; i++) {
 		const struct sp_group *g = &groups->groups[i];
 
-		if (g->has_group && g->netns_cookie == place->netns_cookie &&
-		    g->protocol == place->protocol && g->port == place->port &&
-		    g->ifindex == place->ifindex && g->address.family == place->family &&
-		    !memcmp(g->address.bytes, place->addr, sizeof(place->addr)) &&
-		    (!found || g->prog_id == prog_id))
+		if (g->has_group && is_at(g, place) && (!found || g->prog_id == prog_id))
 			found = g;
+	}
+	return found;
+}
+
+const struct sp_member *sp_group_outside(const struct sp_groups *groups, const struct sp_ctl *place,
+					 const struct sp_group *group, __u32 *ret_count)
+{
+	const struct sp_member *found = NULL;
+
+	*ret_count = 0;
+	for (size_t i = 0; i < groups->ngroups && place->protocol == SP_UDP; i++) {
+		const struct sp_group *g = &groups->groups[i];
+
+		/* An IPv6-only group beside a dual-stack one is there on purpose. */
+		if (g == group || !is_at(g, place) || (group && g->is_v6only != group->is_v6only))
+			continue;
+		for (size_t m = 0; m < g->nmembers; m++) {
+			if (g->members[m].is_connected)
+				continue;
+			found = found ?: &g->members[m];
+			++*ret_count;
+		}
 	}
 	return found;
 }

@@ -22,6 +22,17 @@ int sp_group_find(const struct sp_groups *groups, const struct sp_endpoint *endp
 const struct sp_group *sp_group_at(const struct sp_groups *groups, const struct sp_ctl *place, __u32 prog_id);
 
 /**
+ * sp_group_outside - UDP sockets at a group's place that are not in it
+ * @groups: a scan with any_on_port set to the place's port
+ * @group: NULL: it has no members
+ * Such a socket has left the group with connect(), or has joined another one that did. The kernel may give it any
+ * packet of the group's, unless it is connected now: those are not counted.
+ * Returns one of them, NULL if there is none.
+ */
+const struct sp_member *sp_group_outside(const struct sp_groups *groups, const struct sp_ctl *place,
+					 const struct sp_group *group, __u32 *ret_count);
+
+/**
  * sp_group_socket - a duplicate of a member's socket, for the caller to close soon
  * Tries each owner. Returns 0; -ESTALE (not logged) when no owner holds the member any more; -EPERM (not logged)
  * when none of them may be looked into; other -errno.

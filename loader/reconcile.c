@@ -71,10 +71,12 @@ static int find_cookie(const struct sp_state *state, __u64 cookie)
 static int look(struct reconcile *r)
 {
 	int err = sp_steer_program_id(r->pins, &r->result->program_id);
+	struct sp_ctl ctl = { 0 };
 
+	err = err ?: sp_state_read_ctl(r->pins, &ctl);
 	for (int i = 0; !err && i < SCAN_TRIES; i++) {
 		sp_groups_free(&r->groups);
-		err = sp_members_scan(0, &r->groups);
+		err = sp_members_scan(ctl.port, &r->groups);
 		if (err)
 			break;
 		sp_state_free(&r->state);
@@ -89,6 +91,7 @@ static int look(struct reconcile *r)
 		return err;
 	r->is_attached = r->group && r->group->prog_id == r->result->program_id;
 	r->result->size = r->group ? r->group->size : 0;
+	sp_group_outside(r->groups, &r->state->ctl, r->group, &r->result->outside);
 	return 0;
 }
 

@@ -26,6 +26,7 @@ struct sp_reconcile_result {
 	__u32 live; /* of them in slots */
 	__u32 nslots; /* the highest slot of the view in force, and one */
 	__u32 out_of_reach; /* members that no visible process holds, or that may not be taken */
+	__u32 outside; /* UDP sockets at the group's place that are not in it: see sp_group_outside() */
 	__u32 nenrolled;
 	__u32 enrolled[SP_SLOTS_MAX]; /* slots of the newcomers, ascending */
 	__u32 ndied;

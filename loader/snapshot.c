@@ -128,8 +128,11 @@ __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot)
 {
 	__u32 count = 0;
 
-	for (size_t m = 0; snapshot->group && m < snapshot->group->nmembers; m++)
-		count += !is_enrolled(snapshot->state, snapshot->group->members[m].cookie);
+	for (size_t m = 0; snapshot->group && m < snapshot->group->nmembers; m++) {
+		const struct sp_member *member = &snapshot->group->members[m];
+
+		count += !member->is_connected && !is_enrolled(snapshot->state, member->cookie);
+	}
 	return count;
 }
 

@@ -55,7 +55,7 @@ __u32 sp_snapshot_count(const struct sp_snapshot *snapshot, enum sp_slot_state s
 
 /* The member that was enrolled in the slot, as the scan saw it; NULL: not seen. */
 const struct sp_member *sp_snapshot_member(const struct sp_snapshot *snapshot, __u32 slot);
-/* Visible members of the group that no slot holds. */
+/* Visible members of the group that no slot holds though it could: a connected one is not enrolled. */
 __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot);
 
 #define SP_OWNER_STRLEN 64

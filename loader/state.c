@@ -44,6 +44,11 @@ static int read_cookies(const struct sp_pins *pins, struct sp_state *state)
 	return 0;
 }
 
+int sp_state_read_ctl(const struct sp_pins *pins, struct sp_ctl *ret_ctl)
+{
+	return read_elements(pins->ctl, ret_ctl, sizeof(*ret_ctl), 1, SP_PIN_CTL);
+}
+
 int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state)
 {
 	sp_autostate struct sp_state *state = calloc(1, sizeof(*state));
@@ -57,7 +62,7 @@ int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state)
 	if (!state->views || !state->info || !state->cookie)
 		return sp_fail(-ENOMEM, "cannot read the state of %s", pins->name);
 
-	err = read_elements(pins->ctl, &state->ctl, 1, SP_PIN_CTL);
+	err = sp_state_read_ctl(pins, &state->ctl);
 	if (!err)
 		err = read_elements(pins->views, state->views, SP_VIEWS, SP_PIN_VIEWS);
 	if (!err)

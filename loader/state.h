@@ -16,6 +16,9 @@ struct sp_state {
 	__u64 *cookie; /* SP_SLOTS_MAX: the socket that the sockarray holds there; 0: empty, its member is closed */
 };
 
+/* The control element alone: where the group is, before anything is looked at. 0 or -errno (logged). */
+int sp_state_read_ctl(const struct sp_pins *pins, struct sp_ctl *ret_ctl);
+
 /* Returns 0 or -errno (logged). The sockarray is read last: a slot that died meanwhile is seen as dead. */
 int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state);
 void sp_state_free(struct sp_state **state);

@@ -50,24 +50,6 @@ static void steer__i1_attached_to_a_live_udp_group__nobody_moves(struct sp_fixtu
 	assert_in_range(sp_fixture_sum(fx, learned), FLOWS / 2, FLOWS);
 }
 
-static struct sockaddr_storage sockaddr_of(const struct sp_address *address, __u16 port, socklen_t *ret_len)
-{
-	struct sockaddr_storage sa = { .ss_family = address->family };
-	struct sockaddr_in *v4 = (struct sockaddr_in *)&sa;
-	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&sa;
-
-	if (address->family == AF_INET) {
-		v4->sin_port = htons(port);
-		memcpy(&v4->sin_addr, address->bytes, sizeof(v4->sin_addr));
-		*ret_len = sizeof(*v4);
-	} else {
-		v6->sin6_port = htons(port);
-		memcpy(&v6->sin6_addr, address->bytes, sizeof(v6->sin6_addr));
-		*ret_len = sizeof(*v6);
-	}
-	return sa;
-}
-
 /* One more member, held by this process. */
 static int open_member(struct sp_fixture *fx)
 {
@@ -75,9 +57,8 @@ static int open_member(struct sp_fixture *fx)
 	int fd = sp_fixture_own(fx, socket(fx->address.family, type | SOCK_CLOEXEC, 0));
 	int one = 1, v6only = fx->is_v6only;
 	struct sockaddr_storage own;
-	socklen_t len;
+	socklen_t len = sp_address_to_sockaddr(&fx->address, fx->port, &own);
 
-	own = sockaddr_of(&fx->address, fx->port, &len);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
 	if (fx->address.family == AF_INET6)
 		assert_int_equal(setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only)), 0);
@@ -91,9 +72,8 @@ static int open_member(struct sp_fixture *fx)
 static void connect_member(const struct sp_fixture *fx, int fd)
 {
 	struct sockaddr_storage peer;
-	socklen_t len;
+	socklen_t len = sp_address_to_sockaddr(&fx->target, 9, &peer);
 
-	peer = sockaddr_of(&fx->target, 9, &len);
 	assert_int_equal(connect(fd, (struct sockaddr *)&peer, len), 0);
 }
 

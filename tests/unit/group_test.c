@@ -296,6 +296,38 @@ static void at__several__the_one_that_runs_the_program(void **state)
 	assert_null(sp_group_at(&groups, &ctl, 71));
 }
 
+static void outside__sockets_of_the_place_that_are_not_in_the_group__counted_unless_connected(void **state)
+{
+	struct sp_member left = { .owners = &envoy_owner, .nowners = 1 },
+			 connected = { .is_connected = true, .owners = &envoy_owner, .nowners = 1 };
+	struct sp_group list[] = {
+		group("udp:[::]:53", &nginx, HERE),    lone("udp:[::]:53", &left, HERE),
+		lone("udp:[::]:53", &connected, HERE), group("udp:[::]:53", &envoy, HERE),
+		group("udp:[::]:53", &envoy, HERE), /* IPv6 only */
+		lone("udp:[::]:53", &left, ELSEWHERE), lone("udp:[::1]:53", &left, HERE),
+		lone("udp:[::]:54", &left, HERE),      lone("tcp:[::]:53", &left, HERE),
+	};
+	struct sp_groups groups = { .groups = list, .ngroups = SP_ARRAY_SIZE(list) };
+	struct sp_ctl ctl = place(&list[0]);
+	__u32 count;
+
+	(void)state;
+	list[4].is_v6only = true;
+	assert_ptr_equal(sp_group_outside(&groups, &ctl, &list[0], &count), &left);
+	assert_int_equal(count, 2);
+	assert_ptr_equal(sp_group_outside(&groups, &ctl, &list[3], &count), &nginx);
+	assert_int_equal(count, 2);
+	assert_ptr_equal(sp_group_outside(&groups, &ctl, NULL, &count), &nginx);
+	assert_int_equal(count, 4);
+	groups.ngroups = 1;
+	assert_null(sp_group_outside(&groups, &ctl, &list[0], &count));
+	assert_int_equal(count, 0);
+	/* TCP has no connected members. */
+	groups.ngroups = SP_ARRAY_SIZE(list);
+	ctl = place(&list[8]);
+	assert_null(sp_group_outside(&groups, &ctl, NULL, &count));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +341,8 @@ int main(void)
 		cmocka_unit_test(find__other_address_on_the_port__names_it),
 		cmocka_unit_test(at__each_part_of_the_place__must_be_the_same),
 		cmocka_unit_test(at__several__the_one_that_runs_the_program),
+		cmocka_unit_test(
+			outside__sockets_of_the_place_that_are_not_in_the_group__counted_unless_connected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
