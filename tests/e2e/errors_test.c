@@ -2,10 +2,8 @@
 /* Bad input and faults: what is said, the exit status, and that nothing was changed. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,92 +15,10 @@
 #include <bpf/libbpf.h>
 #include "cleanup.h"
 #include "run.h"
+#include "world.h"
 
 #define ROOT "/sys/fs/bpf/steadyport"
 #define FLOWS 200
-
-/* --- nothing was changed --- */
-
-/* What a refused command must leave as it was: all pins, and what is attached to which group. */
-static char world_before[65536], *world;
-
-static int add_path(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	size_t len = strlen(world);
-
-	(void)ftw;
-	snprintf(world + len, sizeof(world_before) - len, "%s %d %llu\n", path, kind,
-		 (unsigned long long)st->st_ino);
-	return 0;
-}
-
-static void look_at_world(char *buf)
-{
-	json_t *groups = sp_groups_here(), *group;
-	size_t i, len;
-
-	world = buf;
-	*buf = '\0';
-	assert_int_equal(nftw("/sys/fs/bpf", add_path, 16, FTW_PHYS), 0);
-	json_array_foreach(groups, i, group) {
-		char *program = json_dumps(sp_json_object(group, "program"), JSON_SORT_KEYS);
-
-		len = strlen(buf);
-		snprintf(buf + len, sizeof(world_before) - len, "%s %s\n", sp_json_text(group, "endpoint"),
-			 program);
-		free(program);
-	}
-	json_decref(groups);
-}
-
-/* The directory of all groups appears with the first attach, refused or not: that is no change of a group. */
-static int setup(void **state)
-{
-	(void)state;
-	mkdir(ROOT, 0700);
-	look_at_world(world_before);
-	return 0;
-}
-
-static void expect_same_world(const char *file, int line)
-{
-	static char now[sizeof(world_before)];
-
-	look_at_world(now);
-	if (!strcmp(now, world_before))
-		return;
-	print_error("before:\n%safter:\n%s", world_before, now);
-	_fail(file, line);
-}
-
-static void expect_text(const char *file, int line, const struct sp_run *run, const char *text)
-{
-	if (strstr(run->err, text))
-		return;
-	print_error("does not say \"%s\":\n%s", text, run->err);
-	_fail(file, line);
-}
-
-/* A refusal in the house form: the error on one line, the next step on the line below it. */
-static void expect_refusal(const char *file, int line, const struct sp_run *run, const char *what,
-			   const char *next_step)
-{
-	const char *second = strchr(run->err, '\n');
-
-	expect_text(file, line, run, what);
-	expect_text(file, line, run, next_step);
-	if (!second || strncmp(run->err, "error: ", 7) || strncmp(second, "\n       ", 8) || run->out[0]) {
-		print_error("not an error and the next step below it, or an answer too:\n%s%s", run->out,
-			    run->err);
-		_fail(file, line);
-	}
-	expect_same_world(file, line);
-}
-
-#define says(run, text) expect_text(__FILE__, __LINE__, run, text)
-#define refuses(run, what, next_step) expect_refusal(__FILE__, __LINE__, run, what, next_step)
-#define same_world() expect_same_world(__FILE__, __LINE__)
-#define changed() look_at_world(world_before)
 
 /* --- the command line --- */
 
@@ -212,7 +128,7 @@ static void e2e__group_has_another_address__that_one_is_named(void **state)
 
 	(void)state;
 	sp_crew_start(&crew, SP_TCP, "127.0.0.1", 0, 2, NULL);
-	changed();
+	sp_world_changed();
 	snprintf(endpoint, sizeof(endpoint), "tcp:127.0.0.9:%u", crew.port);
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", endpoint),
 		"no reuseport group has that address", crew.endpoint);
@@ -231,7 +147,7 @@ static void e2e__several_groups_fit__all_are_listed_and_one_is_offered(void **st
 	(void)state;
 	sp_crew_start(&any, SP_TCP, "0.0.0.0", 0, 2, NULL);
 	sp_crew_start(&loopback, SP_TCP, "::1", any.port, 2, NULL);
-	changed();
+	sp_world_changed();
 	snprintf(endpoint, sizeof(endpoint), "tcp:%u", any.port);
 	run = sp_run_fails(SP_EXIT_FAILED, "attach", "web", endpoint);
 	says(run, "fits 2 groups");
@@ -260,18 +176,6 @@ static void e2e__socket_without_reuseport__says_so(void **state)
 
 /* --- members out of reach --- */
 
-static int join(const struct sp_crew *crew)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(crew->port) };
-	int one = 1, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-
-	memcpy(&sa.sin_addr, crew->address.bytes, 4);
-	assert_true(fd >= 0);
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);
-	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-	return fd;
-}
-
 /* A member that no process holds: its only reference is in flight in a UNIX socket. */
 static void send_away(const struct sp_crew *crew, int pair[2])
 {
@@ -284,7 +188,7 @@ static void send_away(const struct sp_crew *crew, int pair[2])
 		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-	int fd = join(crew);
+	int fd = sp_crew_join(crew);
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
 	header->cmsg_level = SOL_SOCKET;
@@ -305,7 +209,7 @@ static void e2e__member_held_by_nobody_visible__refused_unless_partial(void **st
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
 	send_away(&crew, pair);
-	changed();
+	sp_world_changed();
 	says(sp_run("groups"), "held by no process that is visible from here");
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "dns", crew.endpoint),
 		"1 of 4 members are held by processes that cannot be seen", "--partial");
@@ -323,122 +227,6 @@ static void e2e__member_held_by_nobody_visible__refused_unless_partial(void **st
 	close(pair[1]);
 }
 
-/* --- programs of others --- */
-
-static int load_foreign(void)
-{
-	/* r0 = 1; exit: SK_PASS without a selection */
-	const struct bpf_insn code[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = 1 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-
-	return bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "stranger", "GPL", code, SP_ARRAY_SIZE(code), NULL);
-}
-
-/* Joins the group, sets the option for all of it and leaves. */
-static void set_for_group(const struct sp_crew *crew, int option, const void *value, socklen_t len)
-{
-	int fd = join(crew);
-
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, option, value, len), 0);
-	close(fd);
-}
-
-static const char *program_kind(const struct sp_crew *crew)
-{
-	static char kind[32];
-	json_t *groups = sp_groups_here();
-
-	snprintf(kind, sizeof(kind), "%s",
-		 sp_json_text(sp_json_object(sp_json_find(groups, "port", crew->port), "program"), "kind"));
-	json_decref(groups);
-	return kind;
-}
-
-static void e2e__foreign_ebpf_program__refused_unless_replaced(void **state)
-{
-	static struct sp_crew crew;
-	int prog = load_foreign();
-
-	(void)state;
-	assert_true(prog >= 0);
-	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
-	set_for_group(&crew, SO_ATTACH_REUSEPORT_EBPF, &prog, sizeof(prog));
-	close(prog);
-	assert_string_equal(program_kind(&crew), "foreign");
-	changed();
-	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), "stranger", "--replace");
-	sp_run("attach", "dns", crew.endpoint, "--replace");
-	assert_string_equal(program_kind(&crew), "steadyport");
-	assert_true(sp_status_bool("dns", "attached"));
-}
-
-static void e2e__foreign_classic_program__refused_unless_replaced(void **state)
-{
-	static struct sp_crew crew;
-	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, 0) };
-	struct sock_fprog filter = { .len = SP_ARRAY_SIZE(code), .filter = code };
-
-	(void)state;
-	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
-	set_for_group(&crew, SO_ATTACH_REUSEPORT_CBPF, &filter, sizeof(filter));
-	assert_string_equal(program_kind(&crew), "classic");
-	changed();
-	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), "classic BPF", "--replace");
-	sp_run("attach", "dns", crew.endpoint, "--replace");
-	assert_string_equal(program_kind(&crew), "steadyport");
-}
-
-/* Any member may replace the program behind our back. */
-static void e2e__program_replaced_behind_our_back__status_says_so_and_sync_refuses(void **state)
-{
-	static struct sp_crew crew;
-	int prog = load_foreign();
-	const struct sp_run *run;
-
-	(void)state;
-	assert_true(prog >= 0);
-	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
-	sp_run("attach", "dns", crew.endpoint);
-	set_for_group(&crew, SO_ATTACH_REUSEPORT_EBPF, &prog, sizeof(prog));
-	close(prog);
-	changed();
-	assert_false(sp_status_bool("dns", "attached"));
-	assert_true(sp_status_int("dns", "foreign_program_id") > 0);
-	run = sp_run("status", "dns");
-	assert_non_null(strstr(run->out, "stranger"));
-	assert_non_null(strstr(run->out, "--replace"));
-	refuses(sp_run_fails(SP_EXIT_FAILED, "sync", "dns"), "stranger", "steadyport ");
-}
-
-/* The command that the refusal of sync offers must work. */
-static void e2e__program_replaced_behind_our_back__the_offered_command_works(void **state)
-{
-	static struct sp_crew crew;
-	int prog = load_foreign();
-	char command[512], *words[8], *save = NULL, *start;
-	const struct sp_run *run;
-	size_t n = 0;
-
-	(void)state;
-	assert_true(prog >= 0);
-	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
-	sp_run("attach", "dns", crew.endpoint);
-	set_for_group(&crew, SO_ATTACH_REUSEPORT_EBPF, &prog, sizeof(prog));
-	close(prog);
-	run = sp_run_fails(SP_EXIT_FAILED, "sync", "dns");
-	start = strstr(run->err, ": steadyport ");
-	assert_non_null(start);
-	snprintf(command, sizeof(command), "%.*s", (int)strcspn(start + 13, "\n,;"), start + 13);
-	for (char *word = strtok_r(command, " ", &save); word && n < 7; word = strtok_r(NULL, " ", &save))
-		words[n++] = word;
-	words[n] = NULL;
-	sp_run_program(__FILE__, __LINE__, SP_EXIT_OK, NULL, "steadyport", words[0], n > 1 ? words[1] : NULL,
-		       n > 2 ? words[2] : NULL, n > 3 ? words[3] : NULL, n > 4 ? words[4] : NULL, NULL);
-	assert_true(sp_status_bool("dns", "attached"));
-}
-
 /* --- names --- */
 
 static void e2e__name_in_use__refused(void **state)
@@ -449,7 +237,7 @@ static void e2e__name_in_use__refused(void **state)
 	sp_crew_start(&web, SP_TCP, "127.0.0.1", 0, 2, NULL);
 	sp_crew_start(&dns, SP_UDP, "127.0.0.1", 0, 2, NULL);
 	sp_run("attach", "web", web.endpoint);
-	changed();
+	sp_world_changed();
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", dns.endpoint), web.endpoint,
 		"steadyport status web");
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "web", web.endpoint), web.endpoint,
@@ -465,7 +253,7 @@ static void e2e__group_has_another_name__that_one_is_named(void **state)
 	(void)state;
 	sp_crew_start(&web, SP_TCP, "127.0.0.1", 0, 2, NULL);
 	sp_run("attach", "web", web.endpoint);
-	changed();
+	sp_world_changed();
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "other", web.endpoint), "is steered already, as web",
 		"steadyport sync web");
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "other", web.endpoint, "--replace"),
@@ -505,7 +293,7 @@ static void e2e__missing_capability__is_named(void **state)
 
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
-	changed();
+	sp_world_changed();
 	for (size_t i = 0; i < SP_ARRAY_SIZE(needed); i++) {
 		struct caps caps = { .dropped = { CAP_SYS_ADMIN, needed[i].cap }, .n = 2 };
 		static const char *const commands[] = { "groups", "list" };
@@ -527,7 +315,7 @@ static void e2e__members_may_not_be_read__cap_sys_ptrace_is_named(void **state)
 
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
-	changed();
+	sp_world_changed();
 	refuses(run_without(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), "CAP_SYS_PTRACE",
 		"run it as root");
 }
@@ -585,7 +373,7 @@ static void e2e__pins_of_another_abi__only_detach_touches_them(void **state)
 	sp_run("attach", "own", own.endpoint);
 	sp_run("attach", "old", old.endpoint);
 	write_abi("old", SP_ABI_VERSION + 1);
-	changed();
+	sp_world_changed();
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "old", old.endpoint),
 		"this one has version " TEXT_OF(SP_ABI_VERSION), "detach");
 	refuses(sp_run_fails(SP_EXIT_FAILED, "sync", "old"), "this one has version " TEXT_OF(SP_ABI_VERSION),
@@ -601,7 +389,7 @@ static void e2e__pins_of_another_abi__only_detach_touches_them(void **state)
 	json_decref(groups);
 
 	sp_run("detach", "old");
-	assert_string_equal(program_kind(&old), "none");
+	assert_string_equal(sp_crew_program(&old), "none");
 	sp_run("attach", "old", old.endpoint);
 }
 
@@ -657,7 +445,7 @@ static void e2e__answer_cannot_be_written__exit_1(void **state)
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
 	sp_run("attach", "dns", crew.endpoint);
-	changed();
+	sp_world_changed();
 	for (size_t i = 0; i < SP_ARRAY_SIZE(setups); i++) {
 		const struct sp_run_setup *s = &setups[i];
 
@@ -673,7 +461,7 @@ static void e2e__answer_cannot_be_written__exit_1(void **state)
 	same_world();
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, sp_run_teardown)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, sp_world_setup, sp_run_teardown)
 
 int main(void)
 {
@@ -687,10 +475,6 @@ int main(void)
 		CASE(e2e__several_groups_fit__all_are_listed_and_one_is_offered),
 		CASE(e2e__socket_without_reuseport__says_so),
 		CASE(e2e__member_held_by_nobody_visible__refused_unless_partial),
-		CASE(e2e__foreign_ebpf_program__refused_unless_replaced),
-		CASE(e2e__foreign_classic_program__refused_unless_replaced),
-		CASE(e2e__program_replaced_behind_our_back__status_says_so_and_sync_refuses),
-		CASE(e2e__program_replaced_behind_our_back__the_offered_command_works),
 		CASE(e2e__name_in_use__refused),
 		CASE(e2e__group_has_another_name__that_one_is_named),
 		CASE(e2e__missing_capability__is_named),

@@ -121,6 +121,12 @@ void sp_crew_start(struct sp_crew *crew, enum sp_protocol protocol, const char *
 void sp_crew_add(struct sp_crew *crew, unsigned int id);
 void sp_crew_kill(struct sp_crew *crew, unsigned int id);
 void sp_crew_dismiss(struct sp_crew *crew);
+/* One more member, held by the caller, who closes it. */
+int sp_crew_join(const struct sp_crew *crew);
+/* A duplicate of a worker's socket, to do to it what its owner could do. */
+int sp_crew_borrow(struct sp_crew *crew, unsigned int id);
+/* The "kind" of program that the group runs: "none", "classic", "foreign", "steadyport". */
+const char *sp_crew_program(const struct sp_crew *crew);
 
 /* Flows from one client to one or two of a crew's addresses, half to each. */
 struct sp_crowd {
