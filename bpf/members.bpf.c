@@ -14,6 +14,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define SP_IPPROTO_MPTCP 262
 #define SP_CHUNK 16
+#define SP_USED_MAPS_MAX 64 /* MAX_USED_MAPS */
+#define SP_USER_DATA_FLAGS 7UL /* ~SK_USER_DATA_PTRMASK */
 
 /* 0: members of groups only; else also sockets of this port that are in none, to tell why an endpoint does not fit. */
 const volatile __u16 sp_any_on_port = 0;
@@ -38,6 +40,27 @@ __noinline int position_of(__u64 sk, __u64 socks, __u32 count)
 		}
 	}
 	return -1;
+}
+
+/* The sockarray of the program in whose element a socket's user data points, or 0. Global as above. */
+__noinline __u64 array_of(__u64 prog, __u64 place)
+{
+	struct bpf_prog_aux *aux = BPF_CORE_READ((struct bpf_prog *)prog, aux);
+	__u32 count = BPF_CORE_READ(aux, used_map_cnt);
+	struct bpf_map **maps = BPF_CORE_READ(aux, used_maps);
+
+	for (__u32 i = 0; i < SP_USED_MAPS_MAX && i < count; i++) {
+		struct bpf_map *map = NULL;
+		__u64 first;
+
+		if (bpf_probe_read_kernel(&map, sizeof(map), &maps[i]) ||
+		    BPF_CORE_READ(map, map_type) != BPF_MAP_TYPE_REUSEPORT_SOCKARRAY)
+			continue;
+		first = (__u64)map + bpf_core_field_offset(struct reuseport_array, ptrs);
+		if (place >= first && place < first + BPF_CORE_READ(map, max_entries) * sizeof(__u64))
+			return (__u64)map;
+	}
+	return 0;
 }
 
 static __always_inline __u32 drops_of(struct sock *sk)
@@ -76,7 +99,9 @@ static __always_inline void describe_socket(struct sp_member_record *r, struct s
 	}
 }
 
-static __always_inline void describe_group(struct sp_member_record *r, __u64 sk, struct sock_reuseport *group)
+/* @place: the element of a sockarray that refers to the socket, if any does */
+static __always_inline void describe_group(struct sp_member_record *r, __u64 sk, struct sock_reuseport *group,
+					   __u64 place)
 {
 	struct bpf_prog *prog = BPF_CORE_READ(group, prog);
 
@@ -86,6 +111,13 @@ static __always_inline void describe_group(struct sp_member_record *r, __u64 sk,
 	r->position = position_of(sk, (__u64)group + bpf_core_field_offset(struct sock_reuseport, socks),
 				  r->group_size);
 	if (prog) {
+		struct bpf_map *array = (struct bpf_map *)array_of((__u64)prog, place);
+
+		if (array) {
+			r->array_id = BPF_CORE_READ(array, id);
+			r->array_refs = BPF_CORE_READ(array, refcnt.counter) +
+					BPF_CORE_READ(prog, aux, refcnt.counter);
+		}
 		/* A classic program has no type of its own; it is what socket filters once were. */
 		r->prog_type = BPF_CORE_READ(prog, type) ?: BPF_PROG_TYPE_SOCKET_FILTER;
 		r->prog_id = BPF_CORE_READ(prog, aux, id);
@@ -102,6 +134,7 @@ int sp_members(struct bpf_iter__task_file *ctx)
 	struct sock_reuseport *group;
 	struct socket *socket;
 	struct sock *sk;
+	__u64 user_data;
 	__u16 protocol;
 
 	if (!task || !file)
@@ -123,9 +156,11 @@ int sp_members(struct bpf_iter__task_file *ctx)
 	    !(r.protocol == SP_UDP || (r.protocol == SP_TCP && r.state == TCP_LISTEN)))
 		return 0;
 
+	user_data = (__u64)BPF_CORE_READ(sk, sk_user_data);
+	r.is_taken = user_data != 0;
 	group = BPF_CORE_READ(sk, sk_reuseport_cb);
 	if (group)
-		describe_group(&r, (__u64)BPF_CORE_READ(socket, sk), group);
+		describe_group(&r, (__u64)BPF_CORE_READ(socket, sk), group, user_data & ~SP_USER_DATA_FLAGS);
 	else if (r.port != sp_any_on_port)
 		return 0;
 

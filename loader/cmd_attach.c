@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+#include <bpf/bpf.h>
 #include "cleanup.h"
 #include "cmd.h"
 #include "group.h"
@@ -38,7 +39,30 @@ static int ctl_for(const struct sp_args *args, const struct sp_group *group, str
 	return 0;
 }
 
-/* A group that already has a NAME of ours is not foreign, and --replace must not steal it from that name. */
+static bool has_member(const struct sp_group *group, __u64 cookie)
+{
+	for (size_t i = 0; i < group->nmembers; i++)
+		if (group->members[i].cookie == cookie)
+			return true;
+	return false;
+}
+
+/* NAME has the group's sockets in its slots, whatever program is attached now. */
+static bool holds_members(const char *bpffs, const char *name, const struct sp_group *group)
+{
+	sp_autoclose int slots = sp_pin_open_slots(bpffs, name);
+	__u64 cookie;
+
+	for (__u32 slot = 0; slots >= 0 && slot < SP_SLOTS_MAX; slot++)
+		if (!bpf_map_lookup_elem(slots, &slot, &cookie) && has_member(group, cookie))
+			return true;
+	return false;
+}
+
+/*
+ * A group that already has a NAME of ours is not foreign, and --replace must not steal it from that name. Nor could it
+ * when its program was taken off or replaced: a socket fits one sockarray.
+ */
 static int refuse_steered(const struct sp_args *args, const struct sp_group *group)
 {
 	char endpoint[SP_ENDPOINT_STRLEN];
@@ -46,18 +70,25 @@ static int refuse_steered(const struct sp_args *args, const struct sp_group *gro
 	size_t count;
 	int err;
 
-	if (!group->prog_id)
-		return 0;
 	err = sp_pin_list(args->bpffs, &names, &count);
 	for (size_t i = 0; !err && i < count; i++) {
 		__u32 ids[2];
 
 		sp_pin_program_ids(args->bpffs, names[i], ids);
-		if (ids[0] != group->prog_id && ids[1] != group->prog_id)
-			continue;
-		sp_refuse(0, "%s is steered already, as %s", sp_group_endpoint(group, endpoint), names[i]);
-		sp_hint("enrol its new members: steadyport sync %s", names[i]);
-		return -EEXIST;
+		if (group->prog_id && (ids[0] == group->prog_id || ids[1] == group->prog_id)) {
+			sp_refuse(0, "%s is steered already, as %s", sp_group_endpoint(group, endpoint),
+				  names[i]);
+			sp_hint("enrol its new members: steadyport sync %s", names[i]);
+			return -EEXIST;
+		}
+		if (holds_members(args->bpffs, names[i], group)) {
+			sp_refuse(0,
+				  "the members of %s are in the slots of %s, whose program is not attached",
+				  sp_group_endpoint(group, endpoint), names[i]);
+			sp_hint("attach it again: steadyport sync %s%s; or forget it: steadyport detach %s",
+				names[i], group->prog_type ? " --replace" : "", names[i]);
+			return -EEXIST;
+		}
 	}
 	return err;
 }
@@ -145,14 +176,13 @@ static void report(const struct sp_pins *pins, const struct sp_group *group,
 	if (result->is_learning)
 		sp_render_line("    existing flows are being learned for %s; %s",
 			       sp_render_remaining(result->learn_remaining_ns, left),
-			       result->out_of_reach ? "those of the members out of reach move" :
-						      "none has moved");
+			       result->out_of_reach || result->taken ?
+				       "those of the members out of reach move" :
+				       "none has moved");
 	if (result->did_replace && group->protocol == SP_UDP)
 		sp_render_line(
 			"    the choices of the program that was attached before are unknown: flows may have moved");
-	if (result->out_of_reach)
-		sp_warn("%u member%s of %s cannot be reached: no traffic goes there", result->out_of_reach,
-			result->out_of_reach == 1 ? "" : "s", pins->name);
+	sp_steered_warn(pins->name, result);
 }
 
 static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint)

@@ -27,6 +27,15 @@ static const char *list_slots(const __u32 *slots, __u32 count, char *buf, size_t
 	return buf;
 }
 
+static const char *list_members(const struct sp_reconcile_result *result, char *buf, size_t size)
+{
+	if (result->out_of_reach || result->taken)
+		snprintf(buf, size, "%u of %u members enrolled", result->live, result->size);
+	else
+		snprintf(buf, size, "%u members, all enrolled", result->live);
+	return buf;
+}
+
 static void report(const char *name, const struct sp_reconcile_result *result)
 {
 	char slots[256], left[SP_RENDER_STRLEN];
@@ -48,22 +57,12 @@ static void report(const char *name, const struct sp_reconcile_result *result)
 	if (result->size == 0)
 		sp_render_line("%s: the group has no members now; run sync when its workers are back", name);
 	else if (!result->nenrolled && !result->ndied && !result->did_attach)
-		sp_render_line("%s: %u members, all enrolled; %s", name, result->live,
+		sp_render_line("%s: %s; %s", name, list_members(result, slots, sizeof(slots)),
 			       result->did_publish ? "what was learned is settled" : "nothing to do");
 	if (result->is_learning)
 		sp_render_line("    existing flows are being learned for %s; none has moved",
 			       sp_render_remaining(result->learn_remaining_ns, left));
-	if (result->out_of_reach) {
-		sp_warn("%u member%s of %s cannot be reached: no traffic goes there", result->out_of_reach,
-			result->out_of_reach == 1 ? "" : "s", name);
-		sp_hint("run sync as root in the host's pid namespace");
-	}
-	if (result->outside) {
-		sp_warn("%u socket%s on the address of %s %s outside its group and may take its packets",
-			result->outside, result->outside == 1 ? "" : "s", name,
-			result->outside == 1 ? "is" : "are");
-		sp_hint("see whose: steadyport status %s", name);
-	}
+	sp_steered_warn(name, result);
 }
 
 static int sync_group(const struct sp_args *args, struct sp_pins *pins)

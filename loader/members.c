@@ -83,6 +83,10 @@ static void describe_member(struct sp_member *m, const struct sp_member_record *
 	m->backlog = r->backlog;
 	m->backlog_max = r->backlog_max;
 	m->drops = r->drops;
+	m->is_taken = r->is_taken;
+	m->array_id = r->array_id;
+	/* The program has the array, and the group the program: more references are somebody else's. */
+	m->is_array_shared = r->array_refs > 2;
 }
 
 /* Appends one element to a calloc()ed array; NULL when memory is out. */

@@ -25,6 +25,9 @@ struct sp_member {
 	__u32 backlog; /* TCP: connections in the accept queue; UDP: bytes in the receive queue */
 	__u32 backlog_max;
 	__u32 drops; /* since the socket was made */
+	bool is_taken; /* in a sockarray, or used by the kernel otherwise: it cannot be put into another one */
+	__u32 array_id; /* the attached program's sockarray that holds it; 0: none */
+	bool is_array_shared; /* something else keeps that sockarray: it outlives the attachment */
 	struct sp_owner *owners; /* sorted by pid, fd */
 	size_t nowners;
 };

@@ -8,11 +8,12 @@
 #include "group.h"
 #include "kept.h"
 #include "log.h"
+#include "newcomers.h"
 #include "reconcile.h"
 #include "steer.h"
 
 #define SCAN_TRIES 3
-#define RELEASE_PATIENCE_MS 2000
+#define RELEASE_PATIENCE_MS 10000
 #define RELEASE_POLL_MS 10
 #define WINDOW_MARGIN_NS 50000000ULL /* a window that ends sooner is waited for rather than merged with */
 
@@ -34,6 +35,7 @@ struct reconcile {
 	struct newcomer *newcomers;
 	size_t nnewcomers;
 	bool is_enrolled; /* the newcomers are in their slots */
+	int waited_ms; /* for the sockarray of a program that is replaced, all members together */
 	struct sp_kept kept;
 	struct sp_plan_slots slots; /* as they shall be */
 	struct sp_view current; /* effective */
@@ -55,14 +57,6 @@ void sp_reconcile_slots(const struct sp_state *state, struct sp_plan_slots *ret_
 			.weight = info->weight,
 		};
 	}
-}
-
-static int find_cookie(const struct sp_state *state, __u64 cookie)
-{
-	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
-		if (state->cookie[s] == cookie)
-			return s;
-	return -1;
 }
 
 /* --- looking --- */
@@ -120,57 +114,39 @@ static int refuse_foreign(const struct reconcile *r)
 
 /* --- finding newcomers --- */
 
-static int refuse_out_of_reach(const struct reconcile *r, __u32 unseen, __u32 forbidden)
+static bool is_anyone_live(const struct sp_state *state)
 {
-	char endpoint[SP_ENDPOINT_STRLEN];
-
-	sp_group_endpoint(r->group, endpoint);
-	if (unseen)
-		sp_refuse(0, "%s: %u of %u members are held by processes that cannot be seen from here",
-			  endpoint, unseen, r->group->size);
-	if (forbidden)
-		sp_refuse(
-			0,
-			"%s: %u of %u members are held by processes that may not be read (need CAP_SYS_PTRACE)",
-			endpoint, forbidden, r->group->size);
-	sp_hint("run it as root in the host's pid namespace, or say --partial: those members then get no traffic");
-	return -EPERM;
+	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
+		if (sp_slot_is_live(state, s) && state->info[s].state != SP_SLOT_PARKED)
+			return true;
+	return false;
 }
 
-/* Whether a member's socket can be had is tried before anything changes; it is taken again when it is enrolled. */
+/* Nothing has changed when it refuses. A program without a member in its slots would be worse than what is there. */
 static int find_newcomers(struct reconcile *r)
 {
-	__u32 forbidden = 0, unseen = 0;
+	sp_autonewcomers struct sp_newcomers found = { 0 };
+	struct sp_reconcile_result *result = r->result;
+	bool is_complete, is_empty;
+	int err;
 
 	if (!r->group)
 		return 0;
-	r->newcomers = calloc(r->group->nmembers + 1, sizeof(*r->newcomers));
+	err = sp_newcomers_find(r->state, r->group, result->did_replace, &found);
+	if (err)
+		return err;
+	result->out_of_reach = found.unseen + found.forbidden;
+	result->taken = found.ntaken;
+	is_complete = !result->out_of_reach && !result->taken;
+	is_empty = !r->is_attached && !found.count && !is_anyone_live(r->state);
+	if (!is_complete && (is_empty || !r->options->may_be_partial))
+		return sp_newcomers_refuse(&found, r->group, !is_empty);
+
+	r->newcomers = calloc(found.count + 1, sizeof(*r->newcomers));
 	if (!r->newcomers)
 		return sp_fail(-ENOMEM, "cannot enrol the members of %s", r->pins->name);
-
-	if (r->group->size > r->group->nmembers)
-		unseen = r->group->size - r->group->nmembers;
-	for (size_t i = 0; i < r->group->nmembers; i++) {
-		const struct sp_member *m = &r->group->members[i];
-		sp_autoclose int fd = -1;
-		int err;
-
-		/* A connected UDP socket gets its peer's packets without us and nobody else's with us. */
-		if (m->is_connected || find_cookie(r->state, m->cookie) >= 0)
-			continue;
-		err = sp_group_socket(m, &fd);
-		if (err == -ESTALE)
-			continue;
-		if (err) {
-			sp_note("member %llu of %s: %s", m->cookie, r->pins->name, strerror(-err));
-			forbidden++;
-			continue;
-		}
-		r->newcomers[r->nnewcomers++].member = m;
-	}
-	r->result->out_of_reach = unseen + forbidden;
-	if (r->result->out_of_reach && !r->options->may_be_partial)
-		return refuse_out_of_reach(r, unseen, forbidden);
+	for (size_t i = 0; i < found.count; i++)
+		r->newcomers[r->nnewcomers++].member = found.members[i];
 	return 0;
 }
 
@@ -223,7 +199,8 @@ static int change(struct reconcile *r)
 
 /*
  * A socket fits one sockarray. When a program is replaced that has the members in one of its own, they are free only
- * when it is detached and the kernel has freed its maps, which takes a grace period or two.
+ * when it is detached and the kernel has freed its maps, which takes a grace period or two. That it will free them was
+ * made sure of by find_newcomers().
  */
 static int put_in_slot(struct reconcile *r, __u32 slot, int socket)
 {
@@ -234,7 +211,7 @@ static int put_in_slot(struct reconcile *r, __u32 slot, int socket)
 	if (err != -EBUSY || !r->result->did_replace)
 		return err;
 	sp_group_detach(socket);
-	for (int waited = 0; err == -EBUSY && waited < RELEASE_PATIENCE_MS; waited += RELEASE_POLL_MS) {
+	for (; err == -EBUSY && r->waited_ms < RELEASE_PATIENCE_MS; r->waited_ms += RELEASE_POLL_MS) {
 		nanosleep(&tick, NULL);
 		err = bpf_map_update_elem(r->pins->slots, &slot, &value, BPF_ANY);
 	}
@@ -364,7 +341,7 @@ static void view_of_kernel(const struct reconcile *r, struct sp_view *ret_view)
 		ret_view->owner[b] = SP_SLOT_NONE;
 	for (size_t i = 0; i < g->nmembers; i++) {
 		const struct sp_member *m = &g->members[i];
-		int slot = find_cookie(r->state, m->cookie);
+		int slot = sp_state_slot_of(r->state, m->cookie);
 
 		if (m->position >= 0 && (__u32)m->position < size && slot >= 0)
 			ret_view->owner[m->position] = slot;
@@ -541,6 +518,12 @@ static int attach(struct reconcile *r)
 	if (!r->group || (r->is_attached && r->state->ctl.attached_at))
 		return 0;
 	if (!r->is_attached) {
+		if (!is_anyone_live(r->state)) {
+			sp_refuse(0, "%s has no member that can be enrolled: its program was not attached",
+				  r->pins->name);
+			sp_hint("see them: steadyport groups --all");
+			return -ENOENT;
+		}
 		err = sp_group_any_socket(r->group, &socket);
 		if (!err)
 			err = sp_group_attach(socket, r->pins->prog);

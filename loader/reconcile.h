@@ -26,6 +26,7 @@ struct sp_reconcile_result {
 	__u32 live; /* of them in slots */
 	__u32 nslots; /* the highest slot of the view in force, and one */
 	__u32 out_of_reach; /* members that no visible process holds, or that may not be taken */
+	__u32 taken; /* members that are in another sockarray, for good */
 	__u32 outside; /* UDP sockets at the group's place that are not in it: see sp_group_outside() */
 	__u32 nenrolled;
 	__u32 enrolled[SP_SLOTS_MAX]; /* slots of the newcomers, ascending */
@@ -43,8 +44,9 @@ struct sp_reconcile_result {
 
 /**
  * sp_reconcile - enrol newcomers, mark the dead, rebalance, settle what was learned, attach if need be
- * The caller holds the lock. Returns 0 or -errno (logged): -EBUSY a foreign program is attached, -EPERM members out
- * of reach, -ENOSPC no slot left, -EINVAL a change that cannot be; with these nothing was changed.
+ * The caller holds the lock. Returns 0 or -errno (logged): -EBUSY a foreign program is attached or members are in
+ * another sockarray, -EPERM members out of reach, -ENOSPC no slot left, -EINVAL a change that cannot be; with these
+ * nothing was changed.
  */
 int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *options,
 		 struct sp_reconcile_result *ret_result);

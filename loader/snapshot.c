@@ -115,15 +115,6 @@ const struct sp_member *sp_snapshot_member(const struct sp_snapshot *snapshot, _
 	return NULL;
 }
 
-static bool is_enrolled(const struct sp_state *state, __u64 cookie)
-{
-	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++) {
-		if (state->cookie[slot] == cookie)
-			return true;
-	}
-	return false;
-}
-
 __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot)
 {
 	__u32 count = 0;
@@ -131,7 +122,7 @@ __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot)
 	for (size_t m = 0; snapshot->group && m < snapshot->group->nmembers; m++) {
 		const struct sp_member *member = &snapshot->group->members[m];
 
-		count += !member->is_connected && !is_enrolled(snapshot->state, member->cookie);
+		count += !member->is_connected && sp_state_slot_of(snapshot->state, member->cookie) < 0;
 	}
 	return count;
 }

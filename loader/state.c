@@ -100,6 +100,14 @@ const struct sp_view *sp_state_previous(const struct sp_state *state, __u64 now_
 									      NULL;
 }
 
+int sp_state_slot_of(const struct sp_state *state, __u64 cookie)
+{
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
+		if (state->cookie[slot] == cookie)
+			return slot;
+	return -1;
+}
+
 void sp_state_address(const struct sp_state *state, struct sp_address *ret_address)
 {
 	ret_address->family = state->ctl.family;

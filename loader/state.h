@@ -38,6 +38,9 @@ static inline bool sp_slot_is_live(const struct sp_state *state, __u32 slot)
 	return state->cookie[slot] != 0;
 }
 
+/* The slot that holds the socket with this cookie, or -1. */
+int sp_state_slot_of(const struct sp_state *state, __u64 cookie);
+
 /* The group's own address, for printing and matching. */
 void sp_state_address(const struct sp_state *state, struct sp_address *ret_address);
 

@@ -14,4 +14,7 @@
 int sp_steered_reconcile(const char *bpffs, struct sp_pins *pins, const struct sp_reconcile_options *options,
 			 struct sp_reconcile_result *ret_result);
 
+/* Tells of sockets that get no traffic, or take it from the group. */
+void sp_steered_warn(const char *name, const struct sp_reconcile_result *result);
+
 #endif

@@ -103,6 +103,10 @@ typedef struct {
 } atomic_t;
 
 typedef struct {
+	__s64 counter;
+} atomic64_t;
+
+typedef struct {
 	__u32 val;
 } kuid_t;
 
@@ -142,8 +146,18 @@ enum bpf_prog_type {
 	BPF_PROG_TYPE_SK_REUSEPORT = 21,
 };
 
-struct bpf_prog_aux {
+struct bpf_map {
+	enum bpf_map_type map_type;
+	__u32 max_entries;
 	__u32 id;
+	atomic64_t refcnt;
+};
+
+struct bpf_prog_aux {
+	atomic64_t refcnt;
+	__u32 used_map_cnt;
+	__u32 id;
+	struct bpf_map **used_maps;
 	char name[16];
 };
 
@@ -153,6 +167,11 @@ struct bpf_prog {
 };
 
 struct sock;
+
+struct reuseport_array {
+	struct bpf_map map;
+	struct sock *ptrs[0];
+};
 
 struct sock_reuseport {
 	__u16 num_socks;
@@ -175,6 +194,7 @@ struct sock {
 	int sk_rcvbuf;
 	__u16 sk_protocol;
 	kuid_t sk_uid;
+	void *sk_user_data;
 	__u32 sk_ack_backlog;
 	__u32 sk_max_ack_backlog;
 	struct sock_reuseport *sk_reuseport_cb;

@@ -164,7 +164,9 @@ struct sp_member_record {
 	__u32 prog_id; /* 0: none, or classic BPF */
 	__u16 prog_type; /* enum bpf_prog_type, classic BPF as SOCKET_FILTER; 0: none */
 	__u8 is_mptcp; /* what listens in its group is a socket of the kernel's that no process holds */
-	__u8 pad;
+	__u8 is_taken; /* in a sockarray, or used by the kernel otherwise: it cannot be put into another one */
+	__u32 array_id; /* the attached program's sockarray that holds it; 0: none */
+	__u32 array_refs; /* references to that sockarray and to the program, the attachment's own two included */
 	__u32 ifindex;
 	__u32 backlog; /* TCP: accept queue; UDP: bytes in the receive queue */
 	__u32 backlog_max;
@@ -206,7 +208,7 @@ _Static_assert(sizeof(struct sp_ctl) == 64 + 72, "the hot part is one cache line
 _Static_assert(sizeof(struct sp_info) == 64, "one cache line");
 _Static_assert(sizeof(struct sp_flow) == 12, "no padding");
 _Static_assert(sizeof(struct sp_event) == 24, "no padding");
-_Static_assert(sizeof(struct sp_member_record) == 128, "no padding");
+_Static_assert(sizeof(struct sp_member_record) == 136, "no padding");
 _Static_assert(sizeof(struct sp_connection_record) == 16, "no padding");
 _Static_assert(sizeof(SP_PIN_COUNTERS) <= 16, "BPF_OBJ_NAME_LEN");
 

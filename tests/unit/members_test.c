@@ -228,6 +228,9 @@ static void group__every_field_of_a_record__arrives(void **state)
 		.backlog = 3,
 		.backlog_max = 511,
 		.drops = 9,
+		.is_taken = 1,
+		.array_id = 77,
+		.array_refs = 3,
 		.family = AF_INET6,
 		.port = 443,
 		.protocol = SP_UDP,
@@ -264,10 +267,25 @@ static void group__every_field_of_a_record__arrives(void **state)
 	assert_int_equal(m->backlog, 3);
 	assert_int_equal(m->backlog_max, 511);
 	assert_int_equal(m->drops, 9);
+	assert_true(m->is_taken && m->is_array_shared);
+	assert_int_equal(m->array_id, 77);
 	assert_int_equal(m->nowners, 1);
 	assert_int_equal(m->owners[0].pid, 4411);
 	assert_int_equal(m->owners[0].fd, 6);
 	assert_string_equal(m->owners[0].comm, "fifteen-letters");
+}
+
+static void group__sockarray_that_only_the_attached_program_has__is_not_shared(void **state)
+{
+	struct sp_member_record r = record(0x10, 11, 0, 5, 3);
+	sp_autogroups struct sp_groups *groups = NULL;
+
+	(void)state;
+	r.is_taken = 1;
+	r.array_id = 77;
+	r.array_refs = 2;
+	groups = grouped(&r, 1);
+	assert_false(groups->groups[0].members[0].is_array_shared);
 }
 
 static void group__state__only_udp_can_be_connected(void **state)
@@ -416,6 +434,7 @@ int main(void)
 		cmocka_unit_test(group__socket_joins_during_the_pass__each_place_has_its_owners),
 		cmocka_unit_test(group__many_places__sorted_by_protocol_port_address_netns),
 		cmocka_unit_test(group__every_field_of_a_record__arrives),
+		cmocka_unit_test(group__sockarray_that_only_the_attached_program_has__is_not_shared),
 		cmocka_unit_test(group__state__only_udp_can_be_connected),
 		cmocka_unit_test(group__1024_members_and_more__all_there_in_order),
 		cmocka_unit_test(group__same_records_shuffled__same_groups),
