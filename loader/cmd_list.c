@@ -23,6 +23,8 @@ static const char *attached_text(const struct sp_snapshot *s)
 		return "yes";
 	if (sp_snapshot_is_foreign(s))
 		return "no (foreign)";
+	if (sp_snapshot_is_other_user(s))
+		return "no (other user)";
 	return s->group ? "no" : "no (gone)";
 }
 

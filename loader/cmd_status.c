@@ -130,6 +130,11 @@ static json_t *json_foreign(const struct sp_snapshot *s)
 	return sp_snapshot_is_foreign(s) ? json_integer(s->group->prog_id) : json_null();
 }
 
+static json_t *json_foreign_uid(const struct sp_snapshot *s)
+{
+	return sp_snapshot_is_other_user(s) ? json_integer(s->group->uid) : json_null();
+}
+
 static int print_json(const struct report *r)
 {
 	const struct sp_snapshot *s = &r->snapshot;
@@ -138,14 +143,14 @@ static int print_json(const struct report *r)
 	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
 
 	return sp_render_json_print(json_pack(
-		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, s:I, "
-		"s:I, s:o, s:o}",
+		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, "
+		"s:I, s:I, s:o, s:o}",
 		"name", s->pins.name, "endpoint", sp_snapshot_endpoint(s, ':', endpoint), "protocol",
 		sp_protocol_name(s->state->ctl.protocol), "netns",
 		sp_render_json_text(sp_netns_name(s->state->ctl.netns_inode, netns)), "attached",
 		sp_snapshot_is_attached(s), "program_id", (json_int_t)s->program_id, "foreign_program_id",
-		json_foreign(s), "members", (json_int_t)count_members(s), "members_not_visible",
-		(json_int_t)count_hidden(s), "enrolled",
+		json_foreign(s), "foreign_uid", json_foreign_uid(s), "members", (json_int_t)count_members(s),
+		"members_not_visible", (json_int_t)count_hidden(s), "enrolled",
 		(json_int_t)(r->count[SP_SLOT_LIVE] + r->count[SP_SLOT_DRAINING] + r->count[SP_SLOT_EJECTED]),
 		"unenrolled", (json_int_t)sp_snapshot_count_unenrolled(s), "outside", (json_int_t)r->noutside,
 		"learning", remaining > 0, "learn_remaining_ms",
@@ -365,6 +370,11 @@ static void tell_of_attachment(const struct sp_snapshot *s)
 	else if (s->group->prog_type)
 		sp_render_line("%s is attached instead. Take over again: steadyport sync %s --replace",
 			       foreign_text(s->group, program), name);
+	else if (sp_snapshot_is_other_user(s))
+		sp_render_line(
+			"The group here is one of uid %u now, and %s was made for that of uid %u. If that is "
+			"meant: steadyport sync %s --replace",
+			s->group->uid, name, s->state->ctl.uid, name);
 	else if (s->state->ctl.attached_at)
 		sp_render_line("The program is not attached any more, so the kernel's own hash decides: "
 			       "steadyport sync %s",

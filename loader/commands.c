@@ -334,7 +334,7 @@ const struct sp_option sp_option_table[] = {
 			"slots to have counters for from the start; default: the members\n"
 			"there are. More are made when they are needed",
 			parse_slots },
-	[OPT_REPLACE] = { "replace", 0, NULL, "take over from another program that is attached",
+	[OPT_REPLACE] = { "replace", 0, NULL, "take over from another program, or from another user",
 			  parse_replace },
 	[OPT_PARTIAL] = { "partial", 0, NULL,
 			  "go on though some members are held by processes that cannot\n"

@@ -89,6 +89,18 @@ static int look(struct reconcile *r)
 	return 0;
 }
 
+static int offer_replace(const struct reconcile *r)
+{
+	char endpoint[SP_ENDPOINT_STRLEN];
+
+	if (r->state->ctl.attached_at)
+		sp_hint("to take it back: steadyport sync %s --replace", r->pins->name);
+	else
+		sp_hint("to take it over: steadyport attach %s %s --replace", r->pins->name,
+			sp_group_endpoint(r->group, endpoint));
+	return -EBUSY;
+}
+
 static int refuse_foreign(const struct reconcile *r)
 {
 	const struct sp_group *g = r->group;
@@ -105,11 +117,20 @@ static int refuse_foreign(const struct reconcile *r)
 			  g->prog_id, g->prog_name);
 	else
 		sp_refuse(0, "%s is steered by a classic BPF program", sp_group_endpoint(g, endpoint));
-	if (r->state->ctl.attached_at)
-		sp_hint("to take it back: steadyport sync %s --replace", r->pins->name);
-	else
-		sp_hint("to take it over: steadyport attach %s %s --replace", r->pins->name, endpoint);
-	return -EBUSY;
+	return offer_replace(r);
+}
+
+/* The user is a part of what a group is: when all members have gone, anybody may bind the port. */
+static int refuse_other_user(const struct reconcile *r)
+{
+	const struct sp_group *g = r->group;
+	char endpoint[SP_ENDPOINT_STRLEN];
+
+	if (!g || r->is_attached || g->uid == r->state->ctl.uid || r->options->may_replace)
+		return 0;
+	sp_refuse(0, "%s is a group of uid %u now; %s was made for that of uid %u",
+		  sp_group_endpoint(g, endpoint), g->uid, r->pins->name, r->state->ctl.uid);
+	return offer_replace(r);
 }
 
 /* --- finding newcomers --- */
@@ -532,7 +553,7 @@ static int attach(struct reconcile *r)
 				       sp_group_endpoint(r->group, endpoint));
 	}
 	r->result->did_attach = true;
-	return sp_state_mark_attached(r->pins);
+	return sp_state_mark_attached(r->pins, r->group->uid);
 }
 
 static int reconcile(struct reconcile *r)
@@ -541,6 +562,7 @@ static int reconcile(struct reconcile *r)
 
 	err = look(r);
 	err = err ?: refuse_foreign(r);
+	err = err ?: refuse_other_user(r);
 	err = err ?: find_newcomers(r);
 	if (err)
 		return err;

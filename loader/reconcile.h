@@ -15,7 +15,7 @@
 #include "state.h"
 
 struct sp_reconcile_options {
-	bool may_replace; /* take the group over from a program that is not ours */
+	bool may_replace; /* take the group over from a program that is not ours, or follow it to another user */
 	const struct sp_change *change; /* what an operator asks for; NULL: nothing */
 	bool may_be_partial; /* go on though some members cannot be reached; they get no traffic */
 };
@@ -44,8 +44,8 @@ struct sp_reconcile_result {
 
 /**
  * sp_reconcile - enrol newcomers, mark the dead, rebalance, settle what was learned, attach if need be
- * The caller holds the lock. Returns 0 or -errno (logged): -EBUSY a foreign program is attached or members are in
- * another sockarray, -EPERM members out of reach, -ENOSPC no slot left, -EINVAL a change that cannot be; with these
+ * The caller holds the lock. Returns 0 or -errno (logged): -EBUSY a foreign program is attached, the group is
+ * another user's now, or members are in another sockarray, -EPERM members out of reach, -ENOSPC no slot left, -EINVAL a change that cannot be; with these
  * nothing was changed.
  */
 int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *options,

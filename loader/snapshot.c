@@ -56,6 +56,12 @@ bool sp_snapshot_is_foreign(const struct sp_snapshot *snapshot)
 	return snapshot->group && snapshot->group->prog_type && !sp_snapshot_is_attached(snapshot);
 }
 
+bool sp_snapshot_is_other_user(const struct sp_snapshot *snapshot)
+{
+	return snapshot->group && !sp_snapshot_is_attached(snapshot) &&
+	       snapshot->group->uid != snapshot->state->ctl.uid;
+}
+
 __u64 sp_snapshot_learn_remaining_ns(const struct sp_snapshot *snapshot)
 {
 	if (!sp_state_previous(snapshot->state, snapshot->now_ns))

@@ -42,6 +42,8 @@ void sp_snapshot_free(struct sp_snapshot *snapshot);
 bool sp_snapshot_is_attached(const struct sp_snapshot *snapshot);
 /* True when they run another one, classic BPF included. */
 bool sp_snapshot_is_foreign(const struct sp_snapshot *snapshot);
+/* True when the group there is another user's, and runs no program of ours. */
+bool sp_snapshot_is_other_user(const struct sp_snapshot *snapshot);
 
 /* Until the learn window closes; 0: it is closed. */
 __u64 sp_snapshot_learn_remaining_ns(const struct sp_snapshot *snapshot);

@@ -179,13 +179,14 @@ int sp_state_publish(const struct sp_pins *pins, __u32 index)
 	return sp_kernel_wait_readers();
 }
 
-int sp_state_mark_attached(const struct sp_pins *pins)
+int sp_state_mark_attached(const struct sp_pins *pins, __u32 uid)
 {
 	struct sp_ctl *ctl;
 	int err = sp_state_map_ctl(pins, &ctl);
 
 	if (err)
 		return err;
+	__atomic_store_n(&ctl->uid, uid, __ATOMIC_RELAXED);
 	__atomic_store_n(&ctl->attached_at, sp_wall_ns(), __ATOMIC_RELAXED);
 	sp_state_unmap_ctl(ctl);
 	return 0;

@@ -65,8 +65,8 @@ int sp_state_publish(const struct sp_pins *pins, __u32 index);
 int sp_state_map_ctl(const struct sp_pins *pins, struct sp_ctl **ret_ctl);
 void sp_state_unmap_ctl(struct sp_ctl *ctl);
 
-/* Notes the time of the attach. */
-int sp_state_mark_attached(const struct sp_pins *pins);
+/* Notes the time of the attach, and whose group it is. */
+int sp_state_mark_attached(const struct sp_pins *pins, __u32 uid);
 
 /* Each entry of the flow table. A callback that returns nonzero ends the walk with that value. */
 int sp_state_each_flow(const struct sp_pins *pins,
