@@ -118,6 +118,13 @@ struct sp_lab_flows {
 		.epoll = -1 \
 	}
 
+/* What a TCP client does with its request. */
+enum sp_lab_manner {
+	SP_LAB_ASKS = 0, /* sends it when the handshake is complete */
+	SP_LAB_WAITS, /* sends it with sp_lab_ask() */
+	SP_LAB_ASKS_AT_ONCE, /* sends it with the SYN: TCP Fast Open */
+};
+
 /**
  * sp_lab_open - open @count flows
  * @source_port: flow i gets source_port + i; 0: the kernel chooses
@@ -126,6 +133,13 @@ struct sp_lab_flows {
  */
 int sp_lab_open(enum sp_protocol protocol, const struct sp_address *target, __u16 port, __u16 source_port,
 		size_t count, int timeout_ms, struct sp_lab_flows *ret);
+
+/* TCP: the same in a given manner. -EPROTO: the server did not take the data of a SYN. */
+int sp_lab_open_as(enum sp_lab_manner manner, enum sp_protocol protocol, const struct sp_address *target,
+		   __u16 port, __u16 source_port, size_t count, int timeout_ms, struct sp_lab_flows *ret);
+
+/* TCP: sends the request on each connection. */
+int sp_lab_ask(struct sp_lab_flows *flows);
 
 /**
  * sp_lab_round - UDP: send one datagram on each flow and note who answers

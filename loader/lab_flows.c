@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Flows of the laboratory: client sockets, and who answers them. */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include "cleanup.h"
 #include "lab.h"
@@ -22,8 +24,22 @@ void sp_lab_close_flows(struct sp_lab_flows *flows)
 	*flows = (struct sp_lab_flows)SP_LAB_NO_FLOWS;
 }
 
-static int open_flow(struct sp_lab_flows *flows, size_t i, const struct sockaddr_storage *sa, socklen_t len,
-		     __u16 source_port)
+/* Starts the connection. One that sends with its SYN has sent when it is in progress. */
+static int start_flow(int fd, enum sp_lab_manner manner, const struct sockaddr_storage *sa, socklen_t len)
+{
+	const struct sockaddr *to = (const struct sockaddr *)sa;
+	ssize_t err;
+
+	if (manner == SP_LAB_ASKS_AT_ONCE)
+		err = sendto(fd, request_line, sizeof(request_line) - 1, MSG_FASTOPEN | MSG_NOSIGNAL, to,
+			     len);
+	else
+		err = connect(fd, to, len);
+	return err < 0 && errno != EINPROGRESS ? -errno : 0;
+}
+
+static int open_flow(struct sp_lab_flows *flows, size_t i, enum sp_lab_manner manner,
+		     const struct sockaddr_storage *sa, socklen_t len, __u16 source_port)
 {
 	int err;
 
@@ -41,8 +57,9 @@ static int open_flow(struct sp_lab_flows *flows, size_t i, const struct sockaddr
 		if (bind(flows->fds[i], (struct sockaddr *)&own, own_len))
 			return -errno;
 	}
-	if (connect(flows->fds[i], (const struct sockaddr *)sa, len) && errno != EINPROGRESS)
-		return -errno;
+	err = start_flow(flows->fds[i], manner, sa, len);
+	if (err)
+		return err;
 	/* Once: a connection must not be counted twice while the others complete. */
 	return watch(flows->epoll, EPOLL_CTL_ADD, flows->fds[i],
 		     flows->protocol == SP_TCP ? EPOLLOUT | EPOLLONESHOT : EPOLLIN, i);
@@ -67,8 +84,23 @@ static int wait_events(int epoll, struct epoll_event *events, int timeout_ms)
 	return n;
 }
 
+static int send_request(int fd)
+{
+	return send(fd, request_line, sizeof(request_line) - 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int require_syn_data(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len))
+		return -errno;
+	return info.tcpi_options & TCPI_OPT_SYN_DATA ? 0 : -EPROTO;
+}
+
 /* TCP: completes the handshakes and sends the request lines. */
-static int finish_connecting(struct sp_lab_flows *flows, __u64 deadline)
+static int finish_connecting(struct sp_lab_flows *flows, enum sp_lab_manner manner, __u64 deadline)
 {
 	struct epoll_event events[EVENTS];
 
@@ -84,10 +116,12 @@ static int finish_connecting(struct sp_lab_flows *flows, __u64 deadline)
 			__u32 i = events[e].data.u32;
 			int err = pending_error(flows->fds[i]);
 
+			if (!err && manner == SP_LAB_ASKS)
+				err = send_request(flows->fds[i]);
+			else if (!err && manner == SP_LAB_ASKS_AT_ONCE)
+				err = require_syn_data(flows->fds[i]);
 			if (err)
 				return err;
-			if (send(flows->fds[i], request_line, sizeof(request_line) - 1, MSG_NOSIGNAL) < 0)
-				return -errno;
 		}
 	}
 	for (size_t i = 0; i < flows->count; i++) {
@@ -99,8 +133,23 @@ static int finish_connecting(struct sp_lab_flows *flows, __u64 deadline)
 	return 0;
 }
 
+int sp_lab_ask(struct sp_lab_flows *flows)
+{
+	int err = 0;
+
+	for (size_t i = 0; !err && i < flows->count; i++)
+		err = send_request(flows->fds[i]);
+	return err;
+}
+
 int sp_lab_open(enum sp_protocol protocol, const struct sp_address *target, __u16 port, __u16 source_port,
 		size_t count, int timeout_ms, struct sp_lab_flows *ret)
+{
+	return sp_lab_open_as(SP_LAB_ASKS, protocol, target, port, source_port, count, timeout_ms, ret);
+}
+
+int sp_lab_open_as(enum sp_lab_manner manner, enum sp_protocol protocol, const struct sp_address *target,
+		   __u16 port, __u16 source_port, size_t count, int timeout_ms, struct sp_lab_flows *ret)
 {
 	struct sp_lab_flows flows = { .protocol = protocol, .count = count, .epoll = -1 };
 	__u64 deadline = sp_lab_now_ms() + timeout_ms;
@@ -123,12 +172,12 @@ int sp_lab_open(enum sp_protocol protocol, const struct sp_address *target, __u1
 	}
 	for (size_t i = 0; i < count; i++) {
 		flows.owners[i] = UNKNOWN;
-		err = open_flow(&flows, i, &sa, len, source_port);
+		err = open_flow(&flows, i, manner, &sa, len, source_port);
 		if (err)
 			goto failed;
 	}
 	if (protocol == SP_TCP)
-		err = finish_connecting(&flows, deadline);
+		err = finish_connecting(&flows, manner, deadline);
 	if (err)
 		goto failed;
 	*ret = flows;

@@ -376,8 +376,8 @@ static __u64 hash_of_client(const struct sp_fixture *fx, int fd)
 
 static void open_flows(struct sp_fixture *fx, struct sp_flow_set *set)
 {
-	require_ok(sp_lab_open(fx->protocol, &fx->target, fx->port, set->source_port, set->count,
-			       SP_FIXTURE_PATIENCE_MS, &set->lab));
+	require_ok(sp_lab_open_as(fx->manner, fx->protocol, &fx->target, fx->port, set->source_port,
+				  set->count, SP_FIXTURE_PATIENCE_MS, &set->lab));
 }
 
 static void hash_flows(struct sp_fixture *fx, struct sp_flow_set *set)
@@ -425,7 +425,7 @@ struct sp_flow_set *sp_fixture_flows(struct sp_fixture *fx, size_t count)
 	open_flows(fx, set);
 	hash_flows(fx, set);
 	/* Who accepts nothing cannot answer: the case asks when it lets them. */
-	if (!fx->is_paused)
+	if (!fx->is_paused && fx->manner != SP_LAB_WAITS)
 		ask(fx, set);
 	return set;
 }

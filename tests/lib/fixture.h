@@ -102,6 +102,7 @@ struct sp_fixture {
 	bool is_v6only;
 	__u16 port;
 	__u64 learn_ns; /* of sp_fixture_attach() */
+	enum sp_lab_manner manner; /* of new flows; of those that wait the case asks itself */
 	struct sp_lab_options options; /* of the workers that join; id, place and pause are the fixture's */
 
 	struct sp_lab_worker workers[SP_FIXTURE_WORKERS]; /* by id */
