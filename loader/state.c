@@ -46,7 +46,7 @@ static int read_cookies(const struct sp_pins *pins, struct sp_state *state)
 
 int sp_state_read_ctl(const struct sp_pins *pins, struct sp_ctl *ret_ctl)
 {
-	return read_elements(pins->ctl, ret_ctl, sizeof(*ret_ctl), 1, SP_PIN_CTL);
+	return read_elements(pins->ctl, ret_ctl, 1, SP_PIN_CTL);
 }
 
 int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state)
