@@ -12,7 +12,7 @@
 #include <steadyport/abi.h>
 #include "cmd.h"
 
-#define SP_OPTIONS_WORDS_MAX 65 /* NAME and 64 slots, each of which may be a range */
+#define SP_OPTIONS_WORDS_MAX (1 + SP_SLOTS_MAX) /* NAME, and every slot by itself */
 
 struct sp_options;
 

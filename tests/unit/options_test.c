@@ -398,6 +398,20 @@ static void tables__every_command__complete_and_takes_known_options(void **state
 	}
 }
 
+static void tables__commands_for_slots__take_every_slot_of_the_largest_group(void **state)
+{
+	size_t found = 0;
+
+	(void)state;
+	for (size_t c = 0; c < sp_ncommands; c++) {
+		if (!strstr(sp_commands[c].synopsis, "SLOT"))
+			continue;
+		assert_true(sp_commands[c].max_words >= 1 + SP_SLOTS_MAX);
+		found++;
+	}
+	assert_true(found >= 5);
+}
+
 static void help__of_all__names_every_command_and_exit_status(void **state)
 {
 	sp_autofree char *text = NULL;
@@ -472,6 +486,7 @@ int main(void)
 		cmocka_unit_test(parse__kill_all_workers__refused_with_a_way_out),
 		cmocka_unit_test(parse__wrong_number_of_words__refused),
 		cmocka_unit_test(tables__every_command__complete_and_takes_known_options),
+		cmocka_unit_test(tables__commands_for_slots__take_every_slot_of_the_largest_group),
 		cmocka_unit_test(help__of_all__names_every_command_and_exit_status),
 		cmocka_unit_test(help__of_a_command__names_its_options_in_90_columns),
 		cmocka_unit_test(names__of_track_and_hash__what_the_options_take),
