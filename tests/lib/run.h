@@ -102,7 +102,7 @@ json_int_t sp_json_outcomes(const json_t *document);
 json_int_t sp_counters_outcomes(const char *name);
 
 /* The workers of one endpoint; worker i has the id i. */
-#define SP_CREW_MAX 16
+#define SP_CREW_MAX 2048
 
 struct sp_crew {
 	enum sp_protocol protocol;
