@@ -26,25 +26,32 @@ static __always_inline void keep(__u64 hash, __u32 slot, __u64 now)
 		count(slot, stored);
 }
 
+/* What the table knows of a flow. */
+enum memory {
+	MEMORY_NONE,
+	MEMORY_TAKEN, /* its worker, which lives and is selected */
+	MEMORY_ORPHAN, /* its worker, which is gone. It has not been heard of since: its first packet ends this */
+};
+
 /*
  * Asked before anything else in a moving bucket: a flow that was kept stays, unless its worker is gone or it was
  * silent for too long. The latter is decided here and not only where user space cleans up: whoever sweeps an expired
  * entry away then changes nothing for a packet that arrives at the same time.
  */
-static __always_inline bool take_kept(void *md, __u64 hash, __u64 now, __u32 idle_s,
-				      int (*take)(void *md, __u32 slot))
+static __always_inline enum memory take_kept(void *md, __u64 hash, __u64 now, __u32 idle_s,
+					     int (*take)(void *md, __u32 slot))
 {
 	struct sp_flow *flow = bpf_map_lookup_elem(&sp_flows, &hash);
 	struct sp_info *info;
 	__u32 slot;
 
 	if (!flow)
-		return false;
+		return MEMORY_NONE;
 	slot = flow->slot;
 	if (sp_flow_is_expired(flow, seconds(now), idle_s)) {
 		bpf_map_delete_elem(&sp_flows, &hash);
 		count(slot, expired);
-		return false;
+		return MEMORY_NONE;
 	}
 	info = bpf_map_lookup_elem(&sp_info, &slot);
 	if (info && info->incarnation == flow->incarnation && take(md, slot) == 0) {
@@ -52,12 +59,10 @@ static __always_inline bool take_kept(void *md, __u64 hash, __u64 now, __u32 idl
 		if (flow->last_seen_s != seconds(now))
 			flow->last_seen_s = seconds(now);
 		count(slot, kept);
-		return true;
+		return MEMORY_TAKEN;
 	}
-	/* It must not win again when the slot is taken by another worker. */
-	bpf_map_delete_elem(&sp_flows, &hash);
 	count(slot, stale);
-	return false;
+	return MEMORY_ORPHAN;
 }
 
 #endif

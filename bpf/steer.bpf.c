@@ -127,13 +127,17 @@ static __always_inline int steer_unsettled(struct sk_reuseport_md *md, const str
 					   struct sp_view *view, __u32 index, __u64 hash)
 {
 	__u64 now = bpf_ktime_get_ns();
+	enum memory memory = take_kept(md, hash, now, ctl->flow_idle_s, take);
 	int choice, previous = 0;
 
-	if (take_kept(md, hash, now, ctl->flow_idle_s, take))
+	if (memory == MEMORY_TAKEN)
 		return SK_PASS;
 
 	choice = choose(md, view, index, hash);
-	if (now < view->learn_until_ns) {
+	if (now < view->learn_until_ns && memory == MEMORY_ORPHAN) {
+		/* It has no worker to stay with. Led by the previous view it would miss all who have joined since. */
+		previous = SP_CHOICE_NONE;
+	} else if (now < view->learn_until_ns) {
 		previous = choose_previous(md, view->prev, hash);
 		if (previous >= 0 && SP_CHOICE_SLOT(previous) != SP_CHOICE_SLOT(choice)) {
 			keep(hash, SP_CHOICE_SLOT(previous), now);
@@ -144,6 +148,8 @@ static __always_inline int steer_unsettled(struct sk_reuseport_md *md, const str
 	/* What the previous view cannot place, only the table remembers if the view changes again. */
 	if (choice >= 0 && (sp_track == SP_TRACK_ALWAYS || previous < 0))
 		keep(hash, SP_CHOICE_SLOT(choice), now);
+	else if (memory == MEMORY_ORPHAN)
+		bpf_map_delete_elem(&sp_flows, &hash);
 	return finish(choice);
 }
 

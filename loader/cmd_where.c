@@ -18,6 +18,7 @@
 #include "render.h"
 #include "snapshot.h"
 
+#define NS_PER_S 1000000000ULL
 #define REMARK_STRLEN 96
 #define PROBES_MAX (SP_PROBES + 2) /* the probes, and two that only the scan finds */
 
@@ -204,15 +205,17 @@ static int take(void *ctx, __u32 slot)
 	return (int)slot != taker->excluded && sp_slot_is_live(taker->state, slot) ? 0 : -ENOENT;
 }
 
-/* The slot that the flow table names, if its entry still holds; else -1. */
-static int kept_slot(const struct sp_snapshot *s, __u64 hash, struct taker *taker)
+/* The slot that the flow table names, if its entry still holds; else -1, and whether that is because it is gone. */
+static int kept_slot(const struct sp_snapshot *s, __u64 hash, struct taker *taker, bool *ret_is_orphan)
 {
 	struct sp_flow kept;
 
+	*ret_is_orphan = false;
 	if (bpf_map_lookup_elem(s->pins.flows, &hash, &kept) || kept.slot >= SP_SLOTS_MAX ||
-	    s->state->info[kept.slot].incarnation != kept.incarnation || take(taker, kept.slot))
+	    sp_flow_is_expired(&kept, s->now_ns / NS_PER_S, s->state->ctl.flow_idle_s))
 		return -1;
-	return kept.slot;
+	*ret_is_orphan = s->state->info[kept.slot].incarnation != kept.incarnation || take(taker, kept.slot);
+	return *ret_is_orphan ? -1 : kept.slot;
 }
 
 static struct decision choose_current(const struct sp_view *view, __u64 hash, struct taker *taker)
@@ -233,7 +236,7 @@ static struct decision decide(const struct sp_snapshot *s, __u64 hash, int exclu
 	const struct sp_view *previous = sp_state_previous(s->state, s->now_ns);
 	struct taker taker = { .state = s->state, .excluded = excluded };
 	struct decision current = choose_current(view, hash, &taker);
-	bool is_unsettled;
+	bool is_unsettled, is_orphan;
 	int choice;
 
 	*ret_follows_kernel = false;
@@ -242,10 +245,10 @@ static struct decision decide(const struct sp_snapshot *s, __u64 hash, int exclu
 	if (s->state->ctl.protocol != SP_UDP || !is_unsettled)
 		return current;
 
-	choice = kept_slot(s, hash, &taker);
+	choice = kept_slot(s, hash, &taker, &is_orphan);
 	if (choice >= 0)
 		return (struct decision){ .slot = choice, .reason = REASON_KEPT };
-	if (!previous)
+	if (!previous || is_orphan)
 		return current;
 	if (previous->kind == SP_VIEW_KERNEL) {
 		*ret_follows_kernel = true;

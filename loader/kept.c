@@ -102,7 +102,7 @@ void sp_kept_mark(const struct sp_kept *kept, __u64 ret_bits[SP_BUCKETS / 64])
 	for (size_t i = 0; i < kept->count; i++) {
 		__u32 bucket = sp_bucket(kept->flows[i].hash);
 
-		if (sp_kept_is_in_force(&kept->flows[i]))
+		if (!kept->flows[i].is_expired)
 			ret_bits[bucket / 64] |= 1ULL << (bucket % 64);
 	}
 }
@@ -126,8 +126,8 @@ int sp_kept_drop(const struct sp_pins *pins, enum sp_track track, const struct s
 	for (size_t i = 0; i < kept->count; i++) {
 		const struct sp_kept_flow *k = &kept->flows[i];
 		/* With `always` the packet that finds it missing would only store it again. */
-		bool is_needless = k->is_expired ||
-				   (track == SP_TRACK_TRANSITION && sp_kept_is_redundant(k, view, slots));
+		bool is_needless = k->is_expired || (track == SP_TRACK_TRANSITION &&
+						     (k->is_stale || sp_kept_is_redundant(k, view, slots)));
 
 		if (is_needless && bpf_map_delete_elem(pins->flows, &k->hash) == 0)
 			(k->is_expired ? expired : settled)[k->slot]++;

@@ -14,7 +14,7 @@ struct sp_kept_flow {
 	__u64 hash;
 	__u32 slot;
 	__u32 idle_s; /* since its last packet */
-	bool is_stale; /* its worker is gone: the packet that finds it replaces it */
+	bool is_stale; /* its worker is gone, and no packet has come since: the next one replaces it */
 	bool is_expired; /* silent for longer than flow_idle_s: the program does not take it for known any more */
 };
 
@@ -39,11 +39,15 @@ int sp_kept_count(const struct sp_pins *pins, const struct sp_state *state, __u6
 bool sp_kept_is_redundant(const struct sp_kept_flow *flow, const struct sp_view *view,
 			  const struct sp_plan_slots *slots);
 
-/* A bit for each bucket that holds a flow in force. */
+/*
+ * A bit for each bucket that holds an entry which is not expired. A stale one, too: it says that the flow has no worker
+ * to stay with, which holds only as long as no packet of the flow can pass it by.
+ */
 void sp_kept_mark(const struct sp_kept *kept, __u64 ret_bits[SP_BUCKETS / 64]);
 
 /**
- * sp_kept_drop - forget the expired, and with tracking `transition` the redundant ones, in the table and in @kept
+ * sp_kept_drop - forget the expired, and with tracking `transition` the redundant and the stale ones, in the table and
+ *                in @kept
  * Only while nothing changes and no learn window is open: a packet that meets such an entry at the same time is then
  * placed by the current view, with and without it. What was forgotten is counted. Returns 0 or -errno (logged).
  */

@@ -188,6 +188,73 @@ static void steer__i1_worker_killed_under_kernel_hash__survivors_keep_their_flow
 	sp_require_asked(fx, sp_fixture_outcomes(fx), FLOWS * WORKERS);
 }
 
+/*
+ * The newcomer's flows are kept on those who had them. When one of these dies in the same window, its kept flows are
+ * free and go where new ones go, which is the newcomer. The view of before does not know it.
+ */
+static void steer__i2_worker_dies_after_a_join__the_newcomer_gets_what_was_kept_from_it(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+	__u32 slot, newcomer;
+	__u64 stale;
+
+	sp_fixture_attach(fx);
+	sp_fixture_settle(fx);
+	set = sp_fixture_flows(fx, MANY_FLOWS);
+	slot = sp_fixture_slot(fx, 0);
+	newcomer = sp_fixture_join(fx);
+	sp_fixture_sync(fx);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	assert_int_equal(sp_fixture_count(set, newcomer), 0);
+
+	sp_fixture_kill(fx, 0);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	stale = sp_fixture_row(fx, slot, stale);
+	assert_true(stale > MANY_FLOWS / WORKERS / (WORKERS + 1) / 2);
+	assert_int_equal(sp_fixture_count(set, newcomer), stale);
+
+	/* There they stay, whatever comes. */
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	sp_fixture_join(fx);
+	sp_fixture_sync(fx);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	sp_fixture_settle(fx);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	assert_int_equal(sp_fixture_count(set, newcomer), stale);
+	assert_int_equal(sp_fixture_sum(fx, stale), stale);
+}
+
+static int expect_in_force(void *ctx, __u64 hash, const struct sp_flow *flow)
+{
+	struct sp_fixture *fx = ctx;
+
+	(void)hash;
+	assert_int_equal(flow->incarnation, fx->state->info[flow->slot].incarnation);
+	assert_true(sp_slot_is_live(fx->state, flow->slot));
+	return 0;
+}
+
+/* An entry of a dead worker says that its flow has not been heard of since: it must not be there when it has been. */
+static void reconcile__nothing_is_learned__entries_of_dead_workers_are_dropped(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set = sp_fixture_flows(fx, FLOWS);
+
+	sp_fixture_attach(fx);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	sp_fixture_kill(fx, 1);
+	sp_fixture_settle(fx);
+	assert_int_equal(sp_state_each_flow(&fx->pins, expect_in_force, fx), 0);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	assert_int_equal(sp_fixture_sum(fx, stale), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct sp_case cases[] = {
@@ -200,6 +267,10 @@ int main(int argc, char **argv)
 		SP_CASE(steer__i1_worker_killed_while_learning__survivors_keep_their_flows,
 			.protocols = SP_CASE_UDP, .places = SP_PLACE_V4 | SP_PLACE_DUAL_V4,
 			.workers = WORKERS),
+		SP_CASE(steer__i2_worker_dies_after_a_join__the_newcomer_gets_what_was_kept_from_it,
+			.protocols = SP_CASE_UDP, .places = SP_PLACE_V4 | SP_PLACE_V6, .workers = WORKERS),
+		SP_CASE(reconcile__nothing_is_learned__entries_of_dead_workers_are_dropped,
+			.protocols = SP_CASE_UDP, .places = SP_PLACE_V4, .workers = WORKERS),
 		SP_CASE(steer__i3_only_enrolled_worker_dies__unenrolled_member_is_left_to_the_kernel,
 			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V4 | SP_PLACE_DUAL_V6, .workers = 2),
 		SP_CASE(steer__socket_closed_and_process_alive__counts_as_death, .protocols = SP_CASE_BOTH,

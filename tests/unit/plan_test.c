@@ -935,6 +935,12 @@ static void model_keep(struct flow *flow, __u32 slot)
 	flow->kept_incarnation = world.incarnation[slot];
 }
 
+static bool is_kept_in_force(const struct flow *flow)
+{
+	return flow->is_kept && is_live_in_world(flow->kept_slot) &&
+	       flow->kept_incarnation == world.incarnation[flow->kept_slot];
+}
+
 /* The program, for one datagram. Negative: nobody is live. */
 static int model_steer(struct flow *flow, bool *ret_is_last_resort)
 {
@@ -942,6 +948,7 @@ static int model_steer(struct flow *flow, bool *ret_is_last_resort)
 	bool is_moving = world.current.moving[bucket / 64] >> bucket % 64 & 1;
 	bool owner_takes = owner < SP_SLOTS_MAX && world.current.usable[owner / 64] >> owner % 64 & 1 &&
 			   is_live_in_world(owner);
+	bool is_orphan = false;
 	int slot, previous;
 
 	*ret_is_last_resort = false;
@@ -950,10 +957,10 @@ static int model_steer(struct flow *flow, bool *ret_is_last_resort)
 
 	/* The flow table is asked in moving buckets, and where the owner died after the view was planned. */
 	if (flow->is_kept && (is_moving || !world.is_settled)) {
-		if (flow->kept_incarnation == world.incarnation[flow->kept_slot] &&
-		    is_live_in_world(flow->kept_slot))
+		if (is_kept_in_force(flow))
 			return flow->kept_slot;
 		flow->is_kept = false;
+		is_orphan = true;
 	}
 
 	slot = model_choose_usable(&world.current, flow->hash);
@@ -963,7 +970,7 @@ static int model_steer(struct flow *flow, bool *ret_is_last_resort)
 	}
 	if (!world.is_open)
 		return slot;
-	previous = model_choose_previous(flow);
+	previous = is_orphan ? -1 : model_choose_previous(flow);
 	if (previous >= 0 && previous != slot) {
 		model_keep(flow, previous);
 		*ret_is_last_resort = false;
@@ -1033,6 +1040,7 @@ static void check_moving(const struct sp_view *previous, const struct sp_view *v
 	}
 }
 
+/* Also of those whose worker is gone: that the table knows it is worth something only if no packet passes it by. */
 static const __u64 *kept_buckets(void)
 {
 	static __u64 kept[SP_BUCKETS / 64];
@@ -1104,8 +1112,11 @@ static void close_window(void)
 static void settle(void)
 {
 	struct sp_plan_slots slots = world.slots;
-	const __u64 *kept = kept_buckets();
+	const __u64 *kept;
 
+	for (__u32 i = 0; i < FLOWS; i++)
+		world.flow[i].is_kept = is_kept_in_force(&world.flow[i]);
+	kept = kept_buckets();
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
 		slots.slot[s].is_live = world.is_alive[s];
 	sp_plan_effective(&world.current, &slots);
