@@ -459,18 +459,23 @@ void sp_swarm_start(struct sp_swarm *swarm)
 	_exit(0);
 }
 
-void sp_swarm_wait_round(struct sp_swarm *swarm)
+/*
+ * The rest of this round, a whole one, and another: when that is sent, each flow has been found free, and so the one
+ * before was answered or is lost.
+ */
+__u64 sp_swarm_mark(const struct sp_swarm *swarm)
 {
-	/*
-	 * The rest of this round, a whole one, and another: when that is sent, each flow has been found free, and so
-	 * the one before was answered or is lost.
-	 */
-	__u64 wanted = load(swarm->shared->tally.rounds) + 3, last = 0, deadline = 0;
+	return load(swarm->shared->tally.rounds) + 3;
+}
+
+void sp_swarm_wait(struct sp_swarm *swarm, __u64 mark)
+{
+	__u64 last = 0, deadline = 0;
 
 	for (;;) {
 		__u64 now = load(swarm->shared->tally.rounds);
 
-		if (now >= wanted)
+		if (now >= mark)
 			return;
 		if (now != last || !deadline)
 			deadline = sp_lab_now_ms() + PATIENCE_MS;
@@ -479,6 +484,11 @@ void sp_swarm_wait_round(struct sp_swarm *swarm)
 			require_done(swarm, load(swarm->shared->error) ?: -ETIMEDOUT);
 		poll(NULL, 0, TICK_MS);
 	}
+}
+
+void sp_swarm_wait_round(struct sp_swarm *swarm)
+{
+	sp_swarm_wait(swarm, sp_swarm_mark(swarm));
 }
 
 void sp_swarm_stop(struct sp_swarm *swarm)

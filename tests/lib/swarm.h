@@ -75,6 +75,9 @@ void sp_swarm_ask(struct sp_swarm *swarm);
 void sp_swarm_start(struct sp_swarm *swarm);
 /* Waits until each flow has been asked after this call, and has answered or is known to be lost. */
 void sp_swarm_wait_round(struct sp_swarm *swarm);
+/* The same in two steps: since the mark was made. */
+__u64 sp_swarm_mark(const struct sp_swarm *swarm);
+void sp_swarm_wait(struct sp_swarm *swarm, __u64 mark);
 /* Lets what is on its way arrive, and ends the process. */
 void sp_swarm_stop(struct sp_swarm *swarm);
 
