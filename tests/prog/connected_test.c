@@ -84,7 +84,7 @@ static struct sp_flow_set *attach_and_settle(struct sp_fixture *fx)
 	return set;
 }
 
-static void connected__member_of_a_steered_group__nobody_elses_flows_move(struct sp_fixture *fx)
+static void connected__i1_member_of_a_steered_group__nobody_elses_flows_move(struct sp_fixture *fx)
 {
 	struct sp_flow_set *set = attach_and_settle(fx);
 	struct sockaddr_storage own;
@@ -201,7 +201,7 @@ static void connected__worker_that_joins_it_instead_of_the_group__is_noticed(str
 int main(int argc, char **argv)
 {
 	static const struct sp_case cases[] = {
-		SP_CASE(connected__member_of_a_steered_group__nobody_elses_flows_move,
+		SP_CASE(connected__i1_member_of_a_steered_group__nobody_elses_flows_move,
 			.protocols = SP_CASE_UDP, .places = SP_PLACE_ALL, .workers = WORKERS),
 		SP_CASE(connected__and_not_any_more__takes_flows_until_it_is_closed, .protocols = SP_CASE_UDP,
 			.places = SP_PLACE_V4 | SP_PLACE_V4_ANY | SP_PLACE_V6 | SP_PLACE_DUAL_V4,

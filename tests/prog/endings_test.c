@@ -381,7 +381,7 @@ static void holder__serving_one_dies_with_connections_waiting__other_answers_the
 	sp_require_agreement(fx, set);
 }
 
-static void holder__process_with_two_members_is_killed__both_slots_die_at_once(struct sp_fixture *fx)
+static void holder__i1_process_with_two_members_is_killed__both_slots_die_at_once(struct sp_fixture *fx)
 {
 	struct sp_flow_set *set;
 	__u32 twin, queued;
@@ -442,9 +442,9 @@ int main(int argc, char **argv)
 		SP_CASE(holder__serving_one_dies_with_connections_waiting__other_answers_them,
 			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4, .workers = WORKERS,
 			.is_paused = true),
-		SP_CASE(holder__process_with_two_members_is_killed__both_slots_die_at_once,
+		SP_CASE(holder__i1_process_with_two_members_is_killed__both_slots_die_at_once,
 			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V4 | SP_PLACE_V6, .workers = WORKERS),
-		SP_CASE(holder__process_with_two_members_is_killed__both_slots_die_at_once,
+		SP_CASE(holder__i1_process_with_two_members_is_killed__both_slots_die_at_once,
 			.protocols = SP_CASE_TCP, .places = SP_PLACE_DUAL_V4, .workers = WORKERS,
 			.is_paused = true),
 	};
