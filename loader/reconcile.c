@@ -11,6 +11,7 @@
 #include "newcomers.h"
 #include "reconcile.h"
 #include "steer.h"
+#include "takeover.h"
 
 #define SCAN_TRIES 3
 #define RELEASE_PATIENCE_MS 10000
@@ -89,48 +90,15 @@ static int look(struct reconcile *r)
 	return 0;
 }
 
-static int offer_replace(const struct reconcile *r)
-{
-	char endpoint[SP_ENDPOINT_STRLEN];
-
-	if (r->state->ctl.attached_at)
-		sp_hint("to take it back: steadyport sync %s --replace", r->pins->name);
-	else
-		sp_hint("to take it over: steadyport attach %s %s --replace", r->pins->name,
-			sp_group_endpoint(r->group, endpoint));
-	return -EBUSY;
-}
-
-static int refuse_foreign(const struct reconcile *r)
+static int refuse_takeover(const struct reconcile *r)
 {
 	const struct sp_group *g = r->group;
-	char endpoint[SP_ENDPOINT_STRLEN];
 
-	if (!g || r->is_attached || !g->prog_type)
+	if (!g || r->is_attached)
 		return 0;
-	r->result->did_replace = true;
+	r->result->did_replace = g->prog_type != 0;
 	r->result->replaced_program = g->prog_id;
-	if (r->options->may_replace)
-		return 0;
-	if (g->prog_id)
-		sp_refuse(0, "%s is steered by another program: %u %s", sp_group_endpoint(g, endpoint),
-			  g->prog_id, g->prog_name);
-	else
-		sp_refuse(0, "%s is steered by a classic BPF program", sp_group_endpoint(g, endpoint));
-	return offer_replace(r);
-}
-
-/* The user is a part of what a group is: when all members have gone, anybody may bind the port. */
-static int refuse_other_user(const struct reconcile *r)
-{
-	const struct sp_group *g = r->group;
-	char endpoint[SP_ENDPOINT_STRLEN];
-
-	if (!g || r->is_attached || g->uid == r->state->ctl.uid || r->options->may_replace)
-		return 0;
-	sp_refuse(0, "%s is a group of uid %u now; %s was made for that of uid %u",
-		  sp_group_endpoint(g, endpoint), g->uid, r->pins->name, r->state->ctl.uid);
-	return offer_replace(r);
+	return r->options->may_replace ? 0 : sp_takeover_refuse(r->pins->name, &r->state->ctl, g);
 }
 
 /* --- finding newcomers --- */
@@ -561,8 +529,7 @@ static int reconcile(struct reconcile *r)
 	int err;
 
 	err = look(r);
-	err = err ?: refuse_foreign(r);
-	err = err ?: refuse_other_user(r);
+	err = err ?: refuse_takeover(r);
 	err = err ?: find_newcomers(r);
 	if (err)
 		return err;

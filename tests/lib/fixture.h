@@ -136,6 +136,8 @@ void sp_fixture_kill(struct sp_fixture *fx, __u32 id);
 void sp_fixture_resume(struct sp_fixture *fx);
 /* A worker's socket, to do to it what the worker would do; the caller closes it at once (I6). */
 int sp_fixture_borrow(struct sp_fixture *fx, __u32 id);
+/* What waits in its queue: sp_lab_waiting(). */
+__u32 sp_fixture_waiting(struct sp_fixture *fx, __u32 id);
 /* Whether the socket of that cookie is, or was, the worker's. */
 bool sp_fixture_holds(const struct sp_fixture *fx, __u32 id, __u64 cookie);
 

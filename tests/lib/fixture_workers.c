@@ -57,6 +57,14 @@ int sp_fixture_borrow(struct sp_fixture *fx, __u32 id)
 	return socket;
 }
 
+__u32 sp_fixture_waiting(struct sp_fixture *fx, __u32 id)
+{
+	__u32 count = 0;
+
+	require_ok(sp_lab_waiting(&fx->workers[id], &count));
+	return count;
+}
+
 bool sp_fixture_holds(const struct sp_fixture *fx, __u32 id, __u64 cookie)
 {
 	const struct sp_lab_worker *worker = &fx->workers[id];

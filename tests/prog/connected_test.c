@@ -63,6 +63,16 @@ static bool connect_member(struct sp_fixture *fx, __u32 id, const struct sockadd
 	return fx->is_dead[id];
 }
 
+/* To a peer that never sends. */
+static bool connect_to_nobody(struct sp_fixture *fx, __u32 id)
+{
+	struct sockaddr_storage own;
+	socklen_t len;
+
+	open_peer(fx, &own, &len);
+	return connect_member(fx, id, &own, len);
+}
+
 static void disconnect_member(struct sp_fixture *fx, __u32 id)
 {
 	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
@@ -128,12 +138,9 @@ static void connected__and_not_any_more__takes_flows_until_it_is_closed(struct s
 {
 	struct sp_flow_set *set = attach_and_settle(fx);
 	__u32 id = first_found(fx), slot = sp_fixture_slot(fx, id);
-	struct sockaddr_storage own;
 	int was[FLOWS];
-	socklen_t len;
 
-	open_peer(fx, &own, &len);
-	if (!connect_member(fx, id, &own, len))
+	if (!connect_to_nobody(fx, id))
 		return;
 	sp_fixture_round(fx, set);
 	sp_require_still(fx, set);
@@ -168,12 +175,9 @@ static void connected__worker_that_joins_it_instead_of_the_group__is_noticed(str
 {
 	struct sp_flow_set *set = attach_and_settle(fx);
 	__u32 id = first_found(fx), newcomer;
-	struct sockaddr_storage own;
 	int was[FLOWS];
-	socklen_t len;
 
-	open_peer(fx, &own, &len);
-	if (!connect_member(fx, id, &own, len))
+	if (!connect_to_nobody(fx, id))
 		return;
 	sp_fixture_round(fx, set);
 	sp_require_still(fx, set);

@@ -184,14 +184,6 @@ static void listen_again(struct sp_fixture *fx, __u32 id)
 	assert_int_equal(sp_fixture_cookie(socket), fx->workers[id].cookie);
 }
 
-static __u32 waiting(struct sp_fixture *fx, __u32 id)
-{
-	__u32 count = 0;
-
-	require_ok(sp_lab_waiting(&fx->workers[id], &count));
-	return count;
-}
-
 /* The same socket with the same cookie: only the empty slot tells that it was away. */
 static void listen__again_on_the_same_socket__is_enrolled_again_in_its_slot(struct sp_fixture *fx)
 {
@@ -201,12 +193,12 @@ static void listen__again_on_the_same_socket__is_enrolled_again_in_its_slot(stru
 	sp_fixture_attach(fx);
 	slot = sp_fixture_slot(fx, 2);
 	set = sp_fixture_flows(fx, FLOWS);
-	queued = waiting(fx, 2);
+	queued = sp_fixture_waiting(fx, 2);
 	assert_in_range(queued, 1, FLOWS / 2);
 	shut_down(fx, 2);
 	assert_int_equal(sp_fixture_sum(fx, migrated), queued);
 	listen_again(fx, 2);
-	assert_int_equal(waiting(fx, 2), 0);
+	assert_int_equal(sp_fixture_waiting(fx, 2), 0);
 
 	sp_fixture_sync(fx);
 	assert_false(fx->result.did_attach);
@@ -394,7 +386,7 @@ static void holder__i1_process_with_two_members_is_killed__both_slots_die_at_onc
 	sp_fixture_settle(fx);
 	set = sp_fixture_flows(fx, FLOWS);
 	if (fx->is_paused) {
-		queued = waiting(fx, twin);
+		queued = sp_fixture_waiting(fx, twin);
 		assert_in_range(queued, 1, FLOWS - 1);
 	}
 	sp_fixture_kill(fx, twin);

@@ -393,14 +393,6 @@ static void set_deferring(struct sp_fixture *fx)
 	}
 }
 
-static __u32 waiting_in(struct sp_fixture *fx, __u32 id)
-{
-	__u32 count = 0;
-
-	assert_int_equal(sp_lab_waiting(&fx->workers[id], &count), 0);
-	return count;
-}
-
 /*
  * Each client has its handshake behind it and sends nothing until the listeners have died; for the
  * server all of them are half-open until then. The kernel of each client is not disturbed by it.
@@ -429,7 +421,7 @@ steer__i1_deferring_listener_killed_before_the_data__others_take_the_connection(
 	}
 	assert_int_equal(sp_fixture_sum(fx, steered), DEFERRED);
 	for (id = 0; id < WORKERS; id++)
-		assert_int_equal(waiting_in(fx, id), 0);
+		assert_int_equal(sp_fixture_waiting(fx, id), 0);
 
 	for (id = 0; id < WORKERS - 1; id++) {
 		silent += sp_fixture_row(fx, sp_fixture_slot(fx, id), steered);

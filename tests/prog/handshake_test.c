@@ -93,14 +93,6 @@ static void drop_acks(struct sp_fixture *fx)
 	}
 }
 
-static __u32 waiting(struct sp_fixture *fx, __u32 id)
-{
-	__u32 count = 0;
-
-	require_ok(sp_lab_waiting(&fx->workers[id], &count));
-	return count;
-}
-
 /* --- TCP Fast Open --- */
 
 /* Client and server; neither asks for a cookie of Fast Open's. */
@@ -146,7 +138,7 @@ static void fastopen__i1_listener_killed_with_data_waiting__others_answer(struct
 
 	start_fastopen(fx);
 	set = open_half(fx);
-	queued = waiting(fx, VICTIM);
+	queued = sp_fixture_waiting(fx, VICTIM);
 	assert_in_range(queued, 1, CONNECTIONS / 2);
 	sp_fixture_kill(fx, VICTIM);
 	assert_int_equal(sp_fixture_sum(fx, migrated), queued);
@@ -166,7 +158,7 @@ static void fastopen__i1_listeners_killed_until_one_is_left__it_answers_all(stru
 	start_fastopen(fx);
 	set = open_half(fx);
 	for (__u32 id = 0; id < WORKERS - 1; id++) {
-		queued += waiting(fx, id);
+		queued += sp_fixture_waiting(fx, id);
 		sp_fixture_kill(fx, id);
 		assert_int_equal(sp_fixture_sum(fx, migrated), queued);
 	}

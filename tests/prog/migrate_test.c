@@ -53,21 +53,13 @@ static size_t count_events(const struct events *events, enum sp_event_kind kind,
 	return n;
 }
 
-static __u32 waiting(struct sp_fixture *fx, __u32 id)
-{
-	__u32 count = 0;
-
-	assert_int_equal(sp_lab_waiting(&fx->workers[id], &count), 0);
-	return count;
-}
-
 static __u32 waiting_in_all(struct sp_fixture *fx)
 {
 	__u32 sum = 0;
 
 	for (__u32 id = 0; id < fx->nworkers; id++)
 		if (!fx->is_dead[id])
-			sum += waiting(fx, id);
+			sum += sp_fixture_waiting(fx, id);
 	return sum;
 }
 
@@ -101,7 +93,7 @@ steer__i1_listener_killed_with_connections_waiting__all_are_answered_by_others(s
 	sp_fixture_attach(fx);
 	set = sp_fixture_flows(fx, CONNECTIONS);
 	assert_int_equal(waiting_in_all(fx), CONNECTIONS);
-	queued = waiting(fx, 1);
+	queued = sp_fixture_waiting(fx, 1);
 	assert_true(queued > 0);
 	sp_fixture_kill(fx, 1);
 	assert_int_equal(sp_fixture_sum(fx, migrated), queued);
@@ -124,7 +116,7 @@ static void steer__listeners_killed_one_after_another__connections_migrate_again
 	sp_fixture_attach(fx);
 	set = sp_fixture_flows(fx, CONNECTIONS);
 	for (__u32 dead = 0; dead < WORKERS - 1; dead++) {
-		queued += waiting(fx, dead);
+		queued += sp_fixture_waiting(fx, dead);
 		sp_fixture_kill(fx, dead);
 		assert_int_equal(sp_fixture_sum(fx, migrated), queued);
 		assert_int_equal(waiting_in_all(fx), CONNECTIONS);
@@ -142,7 +134,7 @@ static void steer__listener_closed_by_a_process_that_lives__connections_migrate(
 
 	sp_fixture_attach(fx);
 	set = sp_fixture_flows(fx, CONNECTIONS);
-	queued = waiting(fx, 2);
+	queued = sp_fixture_waiting(fx, 2);
 	assert_int_equal(sp_lab_close(&fx->workers[2]), 0);
 	assert_int_equal(sp_fixture_sum(fx, migrated), queued);
 	sp_lab_kill(&fx->workers[2]);
@@ -164,9 +156,9 @@ static void steer__newcomer_takes_the_slot__waiting_connections_stay(struct sp_f
 	sp_fixture_kill(fx, 3);
 	newcomer = sp_fixture_join(fx);
 	sp_fixture_sync(fx);
-	assert_int_equal(waiting(fx, newcomer), 0);
+	assert_int_equal(sp_fixture_waiting(fx, newcomer), 0);
 	for (__u32 id = 0; id < 3; id++)
-		elsewhere += waiting(fx, id);
+		elsewhere += sp_fixture_waiting(fx, id);
 	assert_int_equal(elsewhere, CONNECTIONS);
 	sp_fixture_resume(fx);
 	sp_fixture_answers(fx, set);
@@ -187,7 +179,7 @@ static void steer__kernel_hash__migrated_connection_lands_where_its_syn_would(st
 
 	sp_fixture_attach(fx);
 	set = sp_fixture_flows(fx, CONNECTIONS);
-	queued = waiting(fx, 0);
+	queued = sp_fixture_waiting(fx, 0);
 	assert_in_range(queued, 1, CONNECTIONS / 2);
 	sp_fixture_kill(fx, 0);
 	assert_int_equal(sp_fixture_sum(fx, migrated), queued);
@@ -206,7 +198,7 @@ static void steer__kernel_hash_and_any_address__all_are_answered_by_others(struc
 
 	sp_fixture_attach(fx);
 	set = sp_fixture_flows(fx, CONNECTIONS);
-	queued = waiting(fx, 0);
+	queued = sp_fixture_waiting(fx, 0);
 	assert_in_range(queued, 1, CONNECTIONS / 2);
 	sp_fixture_kill(fx, 0);
 	assert_int_equal(sp_fixture_sum(fx, migrated), queued);
