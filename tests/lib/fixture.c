@@ -21,6 +21,7 @@
 #define FIRST_PORT 20000 /* below the ports that the kernel hands out */
 #define FIRST_SOURCE 1024
 #define KEPT_FLOWS_MAX 65536
+#define FILES_MAX 4096 /* of all flow sets of a case; what a process that began as init may have */
 
 static const struct {
 	const char *name, *bind, *target;
@@ -187,6 +188,7 @@ static int set_up_group(void **state)
 	static const char *const addresses[] = { "192.0.2.7", "2001:db8::7" };
 
 	(void)state;
+	require_ok(sp_lab_reserve_files(FILES_MAX));
 	require_ok(sp_kernel_check());
 	require_ok(sp_pin_root(SP_FIXTURE_BPFFS));
 	for (size_t i = 0; i < SP_ARRAY_SIZE(addresses); i++) {
