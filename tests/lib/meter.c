@@ -23,32 +23,45 @@ static int open_pin(const char *name, const char *file)
 	return fd;
 }
 
-static __u64 runs_of(const char *name)
+static __u64 runs_of(const struct sp_meter *meter)
 {
-	sp_autoclose int program = open_pin(name, SP_PIN_PROG);
-	struct bpf_prog_info info = { 0 };
-	__u32 len = sizeof(info);
+	__u64 sum = 0;
 
-	assert_int_equal(bpf_obj_get_info_by_fd(program, &info, &len), 0);
-	return info.run_cnt;
+	for (size_t i = 0; i < meter->nprograms; i++) {
+		struct bpf_prog_info info = { 0 };
+		__u32 len = sizeof(info);
+
+		assert_int_equal(bpf_obj_get_info_by_fd(meter->programs[i], &info, &len), 0);
+		sum += info.run_cnt;
+	}
+	return sum;
 }
 
 void sp_meter_open(struct sp_meter *meter, const char *name)
 {
 	*meter = (struct sp_meter){ .name = name, .stats = bpf_enable_stats(BPF_STATS_RUN_TIME) };
 	assert_true(meter->stats >= 0);
-	meter->runs = runs_of(name);
+	sp_meter_follow(meter);
+	meter->runs = runs_of(meter);
 	meter->outcomes = sp_counters_outcomes(name);
 }
 
 void sp_meter_close(struct sp_meter *meter)
 {
+	while (meter->nprograms)
+		sp_close_fd(&meter->programs[--meter->nprograms]);
 	sp_close_fd(&meter->stats);
+}
+
+void sp_meter_follow(struct sp_meter *meter)
+{
+	assert_in_range(meter->nprograms, 0, SP_METER_PROGRAMS - 1);
+	meter->programs[meter->nprograms++] = open_pin(meter->name, SP_PIN_PROG);
 }
 
 void sp_meter_check_sum(const struct sp_meter *meter, __u64 datagrams, const char *file, int line)
 {
-	__u64 runs = runs_of(meter->name) - meter->runs;
+	__u64 runs = runs_of(meter) - meter->runs;
 	__u64 outcomes = sp_counters_outcomes(meter->name) - meter->outcomes;
 
 	if (runs == datagrams && outcomes == datagrams)
