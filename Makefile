@@ -44,7 +44,7 @@ ARCH := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64.*/arm64/' -e 's/
 
 BPF_SRCS := $(wildcard bpf/*.bpf.c)
 LOADER_SRCS := $(wildcard loader/*.c)
-TEST_KINDS := unit prog e2e
+TEST_KINDS := unit prog e2e chaos
 # Nothing calls line_buffer.c, so it is linked by name and not from the archive.
 LINE_BUFFER := $(BUILD)/tests/lib/line_buffer.o
 TESTLIB_SRCS := $(filter-out tests/lib/line_buffer.c,$(wildcard tests/lib/*.c))
@@ -137,6 +137,9 @@ $(BUILD)/tests/libtests.a: $(TESTLIB_OBJS)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
+# What belongs to one test program alone lies in a folder of its name: tests/KIND/x/*.c is linked into x_test.
+$(foreach test,$(TESTS),$(eval $(test): $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(test:$(BUILD)/%_test=%)/*.c))))
+
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER) $(BUILD)/tests/libtests.a $(BUILD)/libsteadyport.a
 	$(say) LD $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) $(CMOCKA) -o $@
@@ -148,13 +151,12 @@ $(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)
 
 RUN = V=$(V) STEADYPORT=$(abspath $(BUILD))/steadyport tests/run.sh
 
-RUN = V=$(V) STEADYPORT=$(abspath $(BUILD))/steadyport tests/run.sh
-
 .PHONY: tests test check selftest $(TEST_KINDS:%=tests-%) $(TEST_KINDS:%=check-%)
 tests: $(TESTS) ## build every test program
 test: check-unit ## run the unit tests; needs no root
-check: all $(TESTS) ## run every test: unit, prog (real sockets, root) and e2e (the binary, root)
-	$(Q)$(RUN) $(TESTS)
+QUICK_TESTS = $(foreach kind,$(filter-out chaos,$(TEST_KINDS)),$(call tests_of,$(kind)))
+check: all $(QUICK_TESTS) ## run the unit tests, prog (real sockets, root) and e2e (the binary, root)
+	$(Q)$(RUN) $(QUICK_TESTS)
 
 define kind_rules
 tests-$(1): $$(call tests_of,$(1))
@@ -163,6 +165,11 @@ check-$(1): tests-$(1)
 endef
 $(foreach kind,$(TEST_KINDS),$(eval $(call kind_rules,$(kind))))
 check-e2e: all
+check-chaos: all ## random storms: minutes; CHAOS_SEED, CHAOS_SECONDS and CHAOS_STEPS are in tests/lib/seed.h
+
+# The storms end by themselves; the deadline is for one that hangs.
+check-chaos: export TEST_TIMEOUT ?= \
+	$(shell echo $$((300 + 2 * $${CHAOS_SECONDS:-60} + $${CHAOS_STEPS:-0} / 10000)))
 
 selftest: $(SELFTESTS) ## prove that the test runner goes red on every kind of failure
 	$(Q)BUILD=$(BUILD) tests/selftest/selftest.sh
@@ -173,7 +180,7 @@ asan: ## build into $(BUILD)/asan with address and undefined behaviour sanitizer
 
 # --- keeping house ---
 
-FORMATTED := $(wildcard bpf/*.[ch] include/steadyport/*.h loader/*.[ch] tests/*/*.[ch])
+FORMATTED := $(wildcard bpf/*.[ch] include/steadyport/*.h loader/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 
 .PHONY: format format-check
 format: ## bring all sources into the house format
@@ -202,4 +209,4 @@ help: ## this list
 	@echo 'Variables:'
 	@sed -n 's/^## /  /p' Makefile
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/loader/*.d $(BUILD)/tests/*/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/loader/*.d $(BUILD)/tests/*/*.d $(BUILD)/tests/*/*/*.d)

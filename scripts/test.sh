@@ -4,10 +4,12 @@
 # From a fresh Debian or Ubuntu machine to every test, as root: installs what is missing, builds, checks, tests.
 #
 #	scripts/test.sh                     everything
-#	scripts/test.sh PART...             build lint unit prog e2e asan selftest kernels
+#	scripts/test.sh PART...             build lint unit prog e2e chaos asan selftest kernels
 #
 #	CI=true             a skip is a failure
 #	V=1                 show commands and output as they come
+#	CHAOS_SECONDS=60, CHAOS_STEPS=N, CHAOS_SEED=N
+#	                    how long the storms last, and which one: a storm that fails says how to repeat it
 #	KERNEL_TESTS='*'    run all prog tests on the other kernels, too, which takes long; without it every program loads
 #	                    there, and the demo runs
 #
@@ -16,7 +18,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-readonly PARTS=(build lint unit prog e2e asan selftest kernels)
+readonly PARTS=(build lint unit prog e2e chaos asan selftest kernels)
 
 usage() {
 	sed -n 's/^#	\(scripts.*\)/\1/p' "$0" >&2
@@ -106,6 +108,10 @@ part_prog() {
 
 part_e2e() {
 	step "end-to-end tests" "${build[@]}" check-e2e || true
+}
+
+part_chaos() {
+	step "chaos" "${build[@]}" check-chaos || true
 }
 
 part_asan() {
