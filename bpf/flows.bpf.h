@@ -54,7 +54,9 @@ static __always_inline enum memory take_kept(void *md, __u64 hash, __u64 now, __
 		return MEMORY_NONE;
 	}
 	info = bpf_map_lookup_elem(&sp_info, &slot);
-	if (info && info->incarnation == flow->incarnation && take(md, slot) == 0) {
+	/* A slot that is being ejected is still in the view: what is kept for it until it is not ends with that, too. */
+	if (info && info->incarnation == flow->incarnation && info->state != SP_SLOT_EJECTED &&
+	    take(md, slot) == 0) {
 		/* A shared cache line: written once a second, not once a packet. */
 		if (flow->last_seen_s != seconds(now))
 			flow->last_seen_s = seconds(now);

@@ -99,6 +99,9 @@ static void apply_one(enum sp_change_kind kind, __u32 weight, struct sp_info *in
 			info->state = SP_SLOT_DRAINING;
 		break;
 	case SP_CHANGE_UNDRAIN:
+		/* Flows may have been kept for it while it was being ejected; they are elsewhere now. */
+		if (info->state == SP_SLOT_EJECTED)
+			info->incarnation++;
 		info->state = SP_SLOT_LIVE;
 		break;
 	case SP_CHANGE_EJECT:

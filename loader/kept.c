@@ -43,7 +43,8 @@ static int add(void *ctx, __u64 hash, const struct sp_flow *flow)
 		.slot = flow->slot & (SP_SLOTS_MAX - 1),
 		.idle_s = idle_s > 0 ? idle_s : 0,
 		.is_stale = flow->slot >= SP_SLOTS_MAX || !sp_slot_is_live(r->state, flow->slot) ||
-			    r->state->info[flow->slot].incarnation != flow->incarnation,
+			    r->state->info[flow->slot].incarnation != flow->incarnation ||
+			    r->state->info[flow->slot].state == SP_SLOT_EJECTED,
 		/* A packet that touches it in this very second may have read the clock before us. */
 		.is_expired = sp_flow_is_expired(flow, r->now_s - 1, r->state->ctl.flow_idle_s),
 	};

@@ -249,6 +249,20 @@ bool sp_plan_effective(struct sp_view *view, const struct sp_plan_slots *slots)
 	return is_cleared;
 }
 
+bool sp_plan_is_ejecting(const struct sp_view *view, const struct sp_plan_slots *slots)
+{
+	if (view->kind == SP_VIEW_KERNEL) {
+		for (__u32 i = 0; i < view->nslots && i < SP_BUCKETS; i++)
+			if (view->owner[i] < SP_SLOTS_MAX && slots->slot[view->owner[i]].is_ejected)
+				return true;
+		return false;
+	}
+	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
+		if (slots->slot[s].is_ejected && sp_is_usable(view, s))
+			return true;
+	return false;
+}
+
 /* What choose() makes of a hash depends on nothing else in a view. */
 static bool is_same_function(const struct sp_view *a, const struct sp_view *b)
 {

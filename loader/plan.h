@@ -65,6 +65,9 @@ void sp_plan_first(const struct sp_plan_slots *slots, struct sp_view *ret_view);
  */
 bool sp_plan_effective(struct sp_view *view, const struct sp_plan_slots *slots);
 
+/* True when a view names a slot that is ejected: sp_plan_effective() would clear it though it is live. */
+bool sp_plan_is_ejecting(const struct sp_view *view, const struct sp_plan_slots *slots);
+
 /**
  * sp_plan_next - the view that follows
  * @current:    the view in force, effective

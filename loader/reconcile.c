@@ -443,6 +443,15 @@ static int clear_dead(struct reconcile *r)
 	return publish(r, &r->current, r->is_open ? &r->previous : NULL);
 }
 
+/* Until another view is published, flows go on to a slot that is ejected. */
+static bool is_ejecting(const struct reconcile *r)
+{
+	const struct sp_view *in_force = sp_state_current(r->state);
+
+	return sp_plan_is_ejecting(in_force, &r->slots) ||
+	       (r->is_open && sp_plan_is_ejecting(&r->state->views[in_force->prev], &r->slots));
+}
+
 /* The next view and the window it opens; -EAGAIN when the open window ended while we planned. */
 static int advance(struct reconcile *r)
 {
@@ -462,6 +471,7 @@ static int advance(struct reconcile *r)
 		if (!kernel)
 			return sp_fail(-ENOMEM, "cannot plan for %s", r->pins->name);
 		view_of_kernel(r, kernel);
+		sp_plan_effective(kernel, &r->slots);
 		previous = kernel;
 		/* Flows are where the kernel has them: what was kept before would take them away from there. */
 		err = sp_kept_forget(r->pins, &r->kept);
@@ -472,7 +482,7 @@ static int advance(struct reconcile *r)
 	sp_kept_mark(&r->kept, kept);
 	moved = sp_plan_next(&r->current, previous, r->is_open, kept, &r->slots, &r->next);
 	is_changed = previous && (kernel || !is_same_function(&r->current, &r->next));
-	if (!is_changed && !r->is_open && r->kept.count) {
+	if (!is_changed && !r->is_open && !is_ejecting(r) && r->kept.count) {
 		err = sp_kept_drop(r->pins, r->state->ctl.track, &r->next, &r->slots, &r->kept);
 		if (err)
 			return err;
@@ -488,7 +498,7 @@ static int advance(struct reconcile *r)
 	if (!r->next.learn_until_ns)
 		previous = NULL;
 
-	if (!kernel && sp_plan_is_same(in_force, &r->next) &&
+	if (!kernel && !is_ejecting(r) && sp_plan_is_same(in_force, &r->next) &&
 	    in_force->learn_until_ns == r->next.learn_until_ns)
 		return 0;
 	if (r->is_open && now + WINDOW_MARGIN_NS / 2 > r->current.learn_until_ns)

@@ -190,6 +190,24 @@ static void e2e__eject__everything_leaves_it_at_once(void **state)
 	sp_crowd_close(&crowd);
 }
 
+/* The window of the drain is open, and the view before it still knows the slot. */
+static void e2e__eject_a_slot_that_drains__everything_leaves_it_at_once(void **state)
+{
+	(void)state;
+	start(SP_UDP);
+	sp_run("drain", NAME, slot_of(0));
+	sp_crowd_ask(&crowd, after);
+	assert_memory_equal(before, after, sizeof(before));
+	sp_run("eject", NAME, slot_of(0));
+	sp_crowd_ask(&crowd, after);
+	for (size_t i = 0; i < FLOWS; i++) {
+		assert_int_not_equal(after[i], 0);
+		if (before[i] != 0)
+			assert_int_equal(after[i], before[i]);
+	}
+	sp_crowd_close(&crowd);
+}
+
 static void e2e__retire__share_of_the_dead_goes_to_the_others(void **state)
 {
 	char slot[8];
@@ -244,6 +262,8 @@ int main(void)
 					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__weight__share_follows_and_nobody_moves, sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__eject__everything_leaves_it_at_once, sp_run_teardown),
+		cmocka_unit_test_teardown(e2e__eject_a_slot_that_drains__everything_leaves_it_at_once,
+					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__retire__share_of_the_dead_goes_to_the_others, sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__bad_change__is_refused_and_changes_nothing, sp_run_teardown),
 	};

@@ -519,6 +519,25 @@ static void plan__effective_kernel_view__dead_owners_become_none(void **state)
 	assert_false(sp_plan_effective(&first, &slots));
 }
 
+static void plan__slot_ejected__views_that_name_it_are_told_from_others(void **state)
+{
+	struct sp_plan_slots slots = slots_of(4);
+
+	(void)state;
+	sp_plan_first(&slots, &first);
+	kernel_view(&other, 4);
+	assert_false(sp_plan_is_ejecting(&first, &slots));
+	assert_false(sp_plan_is_ejecting(&other, &slots));
+	slots.slot[1].is_live = false;
+	slots.slot[2].is_ejected = true;
+	assert_true(sp_plan_is_ejecting(&first, &slots));
+	assert_true(sp_plan_is_ejecting(&other, &slots));
+	sp_plan_effective(&first, &slots);
+	sp_plan_effective(&other, &slots);
+	assert_false(sp_plan_is_ejecting(&first, &slots));
+	assert_false(sp_plan_is_ejecting(&other, &slots));
+}
+
 static void plan__kernel_predecessor__every_bucket_is_moving(void **state)
 {
 	struct sp_plan_slots slots = slots_of(4);
@@ -1298,6 +1317,7 @@ int main(void)
 		cmocka_unit_test(plan__reassign__only_a_dead_slot_is_had_back),
 		cmocka_unit_test(plan__effective__dead_slots_lose_their_usable_bit),
 		cmocka_unit_test(plan__effective_kernel_view__dead_owners_become_none),
+		cmocka_unit_test(plan__slot_ejected__views_that_name_it_are_told_from_others),
 		cmocka_unit_test(plan__kernel_predecessor__every_bucket_is_moving),
 		cmocka_unit_test(plan__no_predecessor__no_bucket_is_moving),
 		cmocka_unit_test(plan__buckets_with_kept_flows__stay_moving),
