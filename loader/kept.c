@@ -92,7 +92,8 @@ static int take_planned(void *slots, __u32 slot)
 bool sp_kept_is_redundant(const struct sp_kept_flow *flow, const struct sp_view *view,
 			  const struct sp_plan_slots *slots)
 {
-	int choice = sp_choose(view, flow->hash, (void *)slots, take_planned);
+	/* A last resort is no place: the flow would leave it for the first slot that becomes usable. */
+	int choice = sp_choose_usable(view, flow->hash, (void *)slots, take_planned);
 
 	return sp_kept_is_in_force(flow) && choice >= 0 && SP_CHOICE_SLOT(choice) == flow->slot;
 }
