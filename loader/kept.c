@@ -41,6 +41,7 @@ static int add(void *ctx, __u64 hash, const struct sp_flow *flow)
 	kept->flows[kept->count++] = (struct sp_kept_flow){
 		.hash = hash,
 		.slot = flow->slot & (SP_SLOTS_MAX - 1),
+		.last_seen_s = flow->last_seen_s,
 		.idle_s = idle_s > 0 ? idle_s : 0,
 		.is_stale = flow->slot >= SP_SLOTS_MAX || !sp_slot_is_live(r->state, flow->slot) ||
 			    r->state->info[flow->slot].incarnation != flow->incarnation ||
@@ -119,6 +120,22 @@ static int count_taken(const struct sp_pins *pins, const __u32 settled[SP_SLOTS_
 	return err;
 }
 
+/*
+ * With `always` a packet may have come since the entry was read, and stored the flow anew: that is put back. Whoever
+ * misses it in between goes where the view places him, which is where it was stored.
+ */
+static bool take_expired(const struct sp_pins *pins, const struct sp_kept_flow *k)
+{
+	struct sp_flow flow;
+
+	if (bpf_map_lookup_and_delete_elem(pins->flows, &k->hash, &flow))
+		return false;
+	if (flow.last_seen_s == k->last_seen_s)
+		return true;
+	bpf_map_update_elem(pins->flows, &k->hash, &flow, BPF_NOEXIST);
+	return false;
+}
+
 int sp_kept_drop(const struct sp_pins *pins, enum sp_track track, const struct sp_view *view,
 		 const struct sp_plan_slots *slots, struct sp_kept *kept)
 {
@@ -128,11 +145,13 @@ int sp_kept_drop(const struct sp_pins *pins, enum sp_track track, const struct s
 	for (size_t i = 0; i < kept->count; i++) {
 		const struct sp_kept_flow *k = &kept->flows[i];
 		/* With `always` the packet that finds it missing would only store it again. */
-		bool is_needless = k->is_expired || (track == SP_TRACK_TRANSITION &&
-						     (k->is_stale || sp_kept_is_redundant(k, view, slots)));
+		bool is_settled = track == SP_TRACK_TRANSITION &&
+				  (k->is_stale || sp_kept_is_redundant(k, view, slots));
 
-		if (is_needless && bpf_map_delete_elem(pins->flows, &k->hash) == 0)
-			(k->is_expired ? expired : settled)[k->slot]++;
+		if (k->is_expired && take_expired(pins, k))
+			expired[k->slot]++;
+		else if (is_settled && bpf_map_delete_elem(pins->flows, &k->hash) == 0)
+			settled[k->slot]++;
 		else
 			kept->flows[left++] = *k;
 	}

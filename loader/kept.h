@@ -13,6 +13,7 @@
 struct sp_kept_flow {
 	__u64 hash;
 	__u32 slot;
+	__u32 last_seen_s; /* CLOCK_MONOTONIC */
 	__u32 idle_s; /* since its last packet */
 	bool is_stale; /* its worker is gone or ejected, and no packet has come since: the next one replaces it */
 	bool is_expired; /* silent for longer than flow_idle_s: the program does not take it for known any more */
