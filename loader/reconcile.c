@@ -452,6 +452,15 @@ static bool is_ejecting(const struct reconcile *r)
 	       (r->is_open && sp_plan_is_ejecting(&r->state->views[in_force->prev], &r->slots));
 }
 
+/* With `always` the table is asked anyway: marks would only make each pass publish another view. */
+static void mark_kept(const struct reconcile *r, __u64 ret_bits[SP_BUCKETS / 64])
+{
+	if (r->state->ctl.track == SP_TRACK_ALWAYS)
+		memset(ret_bits, 0, SP_BUCKETS / 8);
+	else
+		sp_kept_mark(&r->kept, ret_bits);
+}
+
 /* The next view and the window it opens; -EAGAIN when the open window ended while we planned. */
 static int advance(struct reconcile *r)
 {
@@ -479,14 +488,14 @@ static int advance(struct reconcile *r)
 			return err;
 	}
 
-	sp_kept_mark(&r->kept, kept);
+	mark_kept(r, kept);
 	moved = sp_plan_next(&r->current, previous, r->is_open, kept, &r->slots, &r->next);
 	is_changed = previous && (kernel || !is_same_function(&r->current, &r->next));
 	if (!is_changed && !r->is_open && !is_ejecting(r) && r->kept.count) {
 		err = sp_kept_drop(r->pins, r->state->ctl.track, &r->next, &r->slots, &r->kept);
 		if (err)
 			return err;
-		sp_kept_mark(&r->kept, kept);
+		mark_kept(r, kept);
 		sp_plan_next(&r->current, previous, r->is_open, kept, &r->slots, &r->next);
 	}
 
