@@ -11,10 +11,10 @@
 #include "kernel.h"
 #include "log.h"
 #include "members.h"
-#include "options.h"
 #include "reconcile.h"
 #include "render.h"
 #include "snapshot.h"
+#include "value.h"
 
 #define NS_PER_S 1000000000ULL
 
@@ -171,7 +171,7 @@ static int print_json(const struct report *r, const struct sp_args *args)
 	}
 	return sp_render_json_print(
 		json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "name", r->snapshot.pins.name,
-			  "track", sp_options_track_name(r->snapshot.state->ctl.track), "flow_idle_s",
+			  "track", sp_value_track_name(r->snapshot.state->ctl.track), "flow_idle_s",
 			  (json_int_t)r->snapshot.state->ctl.flow_idle_s, "room", (json_int_t)r->room,
 			  "entries", (json_int_t)r->kept.count, "kept_flows", (json_int_t)r->all.kept,
 			  "evicted", (json_int_t)r->evicted, "slots", slots, "flows", flows));

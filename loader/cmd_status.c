@@ -11,11 +11,11 @@
 #include "log.h"
 #include "members.h"
 #include "netns.h"
-#include "options.h"
 #include "plan.h"
 #include "reconcile.h"
 #include "render.h"
 #include "snapshot.h"
+#include "value.h"
 
 #define NS_PER_MS 1000000
 #define SLOTS_NAMED 8 /* slots that a sentence names one by one */
@@ -155,8 +155,8 @@ static int print_json(const struct report *r)
 		"unenrolled", (json_int_t)sp_snapshot_count_unenrolled(s), "outside", (json_int_t)r->noutside,
 		"learning", remaining > 0, "learn_remaining_ms",
 		(json_int_t)((remaining + NS_PER_MS - 1) / NS_PER_MS), "kept_flows",
-		(json_int_t)r->kept_flows, "hash", sp_options_hash_name(s->state->ctl.hash), "track",
-		sp_options_track_name(s->state->ctl.track), "moving_buckets", (json_int_t)count_moving(view),
+		(json_int_t)r->kept_flows, "hash", sp_value_hash_name(s->state->ctl.hash), "track",
+		sp_value_track_name(s->state->ctl.track), "moving_buckets", (json_int_t)count_moving(view),
 		"view_serial", (json_int_t)view->serial, "slots", json_slots(r), "group_counters",
 		sp_render_json_counters(&r->rows[r->nrows - 1])));
 }

@@ -1,142 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Every command and every option, once: the two tables, and how the value of an option is read. Pure. */
+/* Every command and every option, once: the two tables. Pure. */
 #include "commands.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 #include "cleanup.h"
 #include "pin.h"
+#include "value.h"
 
-#define NS_PER_MS 1000000ULL
-#define DURATION_MAX_NS (24 * 3600 * 1000 * NS_PER_MS)
 #define DEMO_WORKERS_MAX 64
 #define SEED_DIGITS 32
 
-/* Words that an option takes, in the order of the enum they stand for. */
-static const char *const track_words[] = {
-	[SP_TRACK_TRANSITION] = "transition",
-	[SP_TRACK_ALWAYS] = "always",
-	[SP_TRACK_OFF] = "off",
-};
-
-static const char *const hash_words[] = {
-	[SP_HASH_SIPHASH] = "siphash",
-	[SP_HASH_KERNEL] = "kernel",
-};
-
-const char *sp_options_track_name(enum sp_track track)
-{
-	return track < SP_ARRAY_SIZE(track_words) ? track_words[track] : "?";
-}
-
-const char *sp_options_hash_name(enum sp_hash hash)
-{
-	return hash < SP_ARRAY_SIZE(hash_words) ? hash_words[hash] : "?";
-}
-
-static int find_word(const char *value, const char *const *words, size_t nwords)
-{
-	for (size_t i = 0; i < nwords; i++) {
-		if (!strcmp(value, words[i]))
-			return i;
-	}
-	return -1;
-}
-
-/* Plain digits only: no sign, no space, no unit. */
-static bool parse_number(const char *value, __u64 min, __u64 max, __u64 *ret)
-{
-	size_t len = strspn(value, "0123456789");
-	__u64 number;
-
-	if (len == 0 || len > 18 || value[len])
-		return false;
-	number = strtoull(value, NULL, 10);
-	if (number < min || number > max)
-		return false;
-	*ret = number;
-	return true;
-}
-
-/* "500ms", "5s", "2m", "1h", and "0"; up to a day. Returns NULL, or what is wrong with it. */
-static const char *parse_duration(const char *value, __u64 *ret_ns)
-{
-	static const char why[] =
-		"a duration is a whole number with its unit, as in 500ms, 5s or 2m, up to 24h; or 0";
-	static const struct {
-		const char *name;
-		__u64 ns;
-	} units[] = {
-		{ "ms", NS_PER_MS },
-		{ "s", 1000 * NS_PER_MS },
-		{ "m", 60 * 1000 * NS_PER_MS },
-		{ "h", 3600 * 1000 * NS_PER_MS },
-	};
-	size_t len = strspn(value, "0123456789");
-	__u64 number;
-
-	if (len == 0 || len > 9)
-		return why;
-	number = strtoull(value, NULL, 10);
-	if (number == 0 && !value[len]) {
-		*ret_ns = 0;
-		return NULL;
-	}
-	for (size_t i = 0; i < SP_ARRAY_SIZE(units); i++) {
-		if (strcmp(value + len, units[i].name))
-			continue;
-		if (number > DURATION_MAX_NS / units[i].ns)
-			return why;
-		*ret_ns = number * units[i].ns;
-		return NULL;
-	}
-	return why;
-}
-
 static const char *parse_learn(const char *value, struct sp_options *options)
 {
-	return parse_duration(value, &options->args.learn_ns);
+	return sp_value_duration(value, &options->args.learn_ns);
 }
 
-/* The flow table counts in seconds. */
 static const char *parse_flow_idle(const char *value, struct sp_options *options)
 {
-	__u64 ns;
-	const char *why = parse_duration(value, &ns);
-
-	if (why)
-		return why;
-	if (ns % (1000 * NS_PER_MS))
-		return "it is a number of whole seconds, as in 180s; or 0 for never";
-	options->args.flow_idle_ns = ns;
-	return NULL;
+	return sp_value_flow_idle(value, &options->args.flow_idle_ns);
 }
 
 static const char *parse_wait(const char *value, struct sp_options *options)
 {
 	options->args.has_wait = true;
-	return parse_duration(value, &options->args.wait_ns);
+	return sp_value_duration(value, &options->args.wait_ns);
 }
 
 static const char *parse_track(const char *value, struct sp_options *options)
 {
-	int word = find_word(value, track_words, SP_ARRAY_SIZE(track_words));
-
-	if (word < 0)
-		return "it is one of transition, always, off";
-	options->args.track = word;
-	return NULL;
+	return sp_value_track(value, &options->args.track);
 }
 
 static const char *parse_hash(const char *value, struct sp_options *options)
 {
-	int word = find_word(value, hash_words, SP_ARRAY_SIZE(hash_words));
-
-	if (word < 0)
-		return "it is one of siphash, kernel";
-	options->args.hash = word;
-	return NULL;
+	return sp_value_hash(value, &options->args.hash);
 }
 
 static int hex_digit(char c)
@@ -163,29 +61,19 @@ static const char *parse_seed(const char *value, struct sp_options *options)
 
 static const char *parse_flows(const char *value, struct sp_options *options)
 {
-	__u64 flows;
-
-	if (!parse_number(value, 1, SP_FLOWS_MAX, &flows))
-		return "it is a whole number from 1 to 16777216";
-	options->args.flows = flows;
-	return NULL;
+	return sp_value_flows(value, &options->args.flows);
 }
 
 static const char *parse_slots(const char *value, struct sp_options *options)
 {
-	__u64 slots;
-
-	if (!parse_number(value, 1, SP_SLOTS_MAX, &slots))
-		return "it is a whole number from 1 to 1024";
-	options->args.slots = slots;
-	return NULL;
+	return sp_value_slots(value, &options->args.slots);
 }
 
 static const char *parse_slot(const char *value, struct sp_options *options)
 {
 	__u64 slot;
 
-	if (!parse_number(value, 0, SP_SLOTS_MAX - 1, &slot))
+	if (!sp_value_number(value, 0, SP_SLOTS_MAX - 1, &slot))
 		return "slots are 0 to 1023";
 	options->args.slot = slot;
 	return NULL;
@@ -256,7 +144,7 @@ static const char *parse_workers(const char *value, struct sp_options *options)
 {
 	__u64 workers;
 
-	if (!parse_number(value, 2, DEMO_WORKERS_MAX, &workers))
+	if (!sp_value_number(value, 2, DEMO_WORKERS_MAX, &workers))
 		return "it is a whole number from 2 to 64";
 	options->args.workers = workers;
 	return NULL;
@@ -266,7 +154,7 @@ static const char *parse_kill(const char *value, struct sp_options *options)
 {
 	__u64 kill;
 
-	if (!parse_number(value, 1, DEMO_WORKERS_MAX - 1, &kill))
+	if (!sp_value_number(value, 1, DEMO_WORKERS_MAX - 1, &kill))
 		return "it is a whole number from 1 up, and less than the workers";
 	options->args.kill = kill;
 	return NULL;

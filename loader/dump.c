@@ -10,9 +10,9 @@
 #include "dump.h"
 #include "kept.h"
 #include "log.h"
-#include "options.h"
 #include "render.h"
 #include "snapshot.h"
+#include "value.h"
 
 #define NS_PER_MS 1000000
 
@@ -237,7 +237,7 @@ json_t *sp_dump_json(const struct sp_dump *dump, bool with_key)
 		"taken_at", (json_int_t)dump->taken_at, "endpoint", endpoint, "ifindex",
 		(json_int_t)ctl->ifindex, "uid", (json_int_t)ctl->uid, "netns_cookie",
 		(json_int_t)ctl->netns_cookie, "netns_inode", (json_int_t)ctl->netns_inode, "hash",
-		sp_options_hash_name(ctl->hash), "track", sp_options_track_name(ctl->track), "learn_ns",
+		sp_value_hash_name(ctl->hash), "track", sp_value_track_name(ctl->track), "learn_ns",
 		(json_int_t)ctl->learn_ns, "flow_idle_s", (json_int_t)ctl->flow_idle_s, "key",
 		with_key && dump->has_key ? json_key(dump) : json_null(), "attached_at",
 		(json_int_t)ctl->attached_at, "flows_room", (json_int_t)dump->flows_room,

@@ -8,9 +8,9 @@
 #include "cleanup.h"
 #include "dump.h"
 #include "endpoint.h"
-#include "options.h"
 #include "render.h"
 #include "snapshot.h"
+#include "value.h"
 
 /* Where in the document we are, and what is wrong with it; the first objection stands. */
 struct reader {
@@ -77,12 +77,12 @@ static __u32 word(struct reader *r, const json_t *object, const char *field, con
 
 static const char *hash_name(int i)
 {
-	return sp_options_hash_name(i);
+	return sp_value_hash_name(i);
 }
 
 static const char *track_name(int i)
 {
-	return sp_options_track_name(i);
+	return sp_value_track_name(i);
 }
 
 static const char *state_name(int i)

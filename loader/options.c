@@ -6,11 +6,8 @@
 #include "commands.h"
 #include "log.h"
 #include "pin.h"
+#include "value.h"
 
-#define NS_PER_MS 1000000ULL
-#define LEARN_DEFAULT_NS (5000 * NS_PER_MS)
-#define FLOW_IDLE_DEFAULT_NS (SP_FLOW_IDLE_DEFAULT_S * 1000ULL * NS_PER_MS)
-#define FLOWS_DEFAULT 65536
 #define DEMO_FLOWS_DEFAULT 1000
 #define DEMO_WORKERS_DEFAULT 4
 #define DEMO_KILL_DEFAULT 1
@@ -261,12 +258,12 @@ int sp_options_parse(int argc, char **argv, struct sp_options *ret)
 	struct sp_options o = {
 		.args = {
 			.bpffs = SP_BPFFS_DEFAULT,
-			.learn_ns = LEARN_DEFAULT_NS,
-			.flow_idle_ns = FLOW_IDLE_DEFAULT_NS,
+			.learn_ns = SP_LEARN_DEFAULT_NS,
+			.flow_idle_ns = SP_FLOW_IDLE_DEFAULT_NS,
 			.slot = -1,
 			.track = SP_TRACK_TRANSITION,
 			.hash = SP_HASH_SIPHASH,
-			.flows = FLOWS_DEFAULT,
+			.flows = SP_FLOWS_DEFAULT,
 			.do_udp = true,
 			.do_tcp = true,
 			.workers = DEMO_WORKERS_DEFAULT,

@@ -63,10 +63,6 @@ void sp_options_usage(FILE *out);
 /* --help of a command, or of the whole with NULL. */
 void sp_options_help(FILE *out, const struct sp_command *command);
 
-/* The words of --track and --hash, which status answers with. */
-const char *sp_options_track_name(enum sp_track track);
-const char *sp_options_hash_name(enum sp_hash hash);
-
 /* The tables, for completeness checks. */
 extern const struct sp_command sp_commands[];
 extern const size_t sp_ncommands;

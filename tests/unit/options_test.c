@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include "cleanup.h"
 #include "options.h"
+#include "value.h"
 
 #define WORDS_MAX 16
 #define HELP_WIDTH 90
@@ -458,11 +459,11 @@ static void help__of_a_command__names_its_options_in_90_columns(void **state)
 static void names__of_track_and_hash__what_the_options_take(void **state)
 {
 	(void)state;
-	assert_string_equal(sp_options_track_name(SP_TRACK_TRANSITION), "transition");
-	assert_string_equal(sp_options_track_name(SP_TRACK_ALWAYS), "always");
-	assert_string_equal(sp_options_track_name(SP_TRACK_OFF), "off");
-	assert_string_equal(sp_options_hash_name(SP_HASH_SIPHASH), "siphash");
-	assert_string_equal(sp_options_hash_name(SP_HASH_KERNEL), "kernel");
+	assert_string_equal(sp_value_track_name(SP_TRACK_TRANSITION), "transition");
+	assert_string_equal(sp_value_track_name(SP_TRACK_ALWAYS), "always");
+	assert_string_equal(sp_value_track_name(SP_TRACK_OFF), "off");
+	assert_string_equal(sp_value_hash_name(SP_HASH_SIPHASH), "siphash");
+	assert_string_equal(sp_value_hash_name(SP_HASH_KERNEL), "kernel");
 }
 
 int main(void)
