@@ -43,16 +43,17 @@ static int read_records(int iter, size_t size, void **ret_records, size_t *ret_c
 	return 0;
 }
 
-int sp_iter_read(const struct bpf_program *prog, const char *what, size_t record_size,
-		 struct bpf_link **ret_link, void **ret_records, size_t *ret_count)
+int sp_iter_read(const struct bpf_program *prog, const char *what, size_t record_size, struct bpf_link **link,
+		 void **ret_records, size_t *ret_count)
 {
 	sp_autoclose int iter = -1;
 	int err;
 
-	*ret_link = bpf_program__attach_iter(prog, NULL);
-	if (!*ret_link)
+	if (!*link)
+		*link = bpf_program__attach_iter(prog, NULL);
+	if (!*link)
 		return sp_fail(-errno, "cannot attach the %s iterator", what);
-	iter = bpf_iter_create(bpf_link__fd(*ret_link));
+	iter = bpf_iter_create(bpf_link__fd(*link));
 	if (iter < 0)
 		return sp_fail(iter, "cannot start the %s iterator", what);
 	err = read_records(iter, record_size, ret_records, ret_count);

@@ -9,13 +9,13 @@ struct bpf_program;
 struct bpf_link;
 
 /**
- * sp_iter_read - attach an iterator program and read all that it writes in one pass
+ * sp_iter_read - read all that an iterator program writes in one pass
  * @record_size: of what it writes with one bpf_seq_write(), up to 4 KiB
- * @ret_link:    belongs to the skeleton of the program, which destroys it
+ * @link:        belongs to the skeleton of the program, which destroys it; attached first if it is NULL
  * @ret_records: malloc()ed, @ret_count records; may be NULL when there are none
- * Returns 0 or -errno (logged with @what), outputs untouched on failure but for @ret_link.
+ * Returns 0 or -errno (logged with @what), outputs untouched on failure but for @link.
  */
-int sp_iter_read(const struct bpf_program *prog, const char *what, size_t record_size,
-		 struct bpf_link **ret_link, void **ret_records, size_t *ret_count);
+int sp_iter_read(const struct bpf_program *prog, const char *what, size_t record_size, struct bpf_link **link,
+		 void **ret_records, size_t *ret_count);
 
 #endif

@@ -181,28 +181,55 @@ void sp_groups_free(struct sp_groups **groups)
 	*groups = NULL;
 }
 
-static void destroy_skeleton(struct members **skel)
+struct sp_scanner {
+	struct members *skel;
+};
+
+void sp_scanner_free(struct sp_scanner **scanner)
 {
-	members__destroy(*skel);
+	if (!*scanner)
+		return;
+	members__destroy((*scanner)->skel);
+	free(*scanner);
+	*scanner = NULL;
 }
 
-int sp_members_scan(__u16 any_on_port, struct sp_groups **ret_groups)
+int sp_scanner_open(__u16 any_on_port, struct sp_scanner **ret_scanner)
 {
-	__attribute__((cleanup(destroy_skeleton))) struct members *skel = members__open();
+	sp_autoscanner struct sp_scanner *scanner = calloc(1, sizeof(*scanner));
+	int err;
+
+	if (!scanner)
+		return sp_fail(-ENOMEM, "cannot open the members iterator");
+	scanner->skel = members__open();
+	if (!scanner->skel)
+		return sp_fail(-errno, "cannot open the members iterator");
+	scanner->skel->rodata->sp_any_on_port = any_on_port;
+	err = members__load(scanner->skel);
+	if (err)
+		return sp_fail(err, "cannot load the members iterator");
+	*ret_scanner = sp_take_ptr(scanner);
+	return 0;
+}
+
+int sp_scanner_scan(struct sp_scanner *scanner, struct sp_groups **ret_groups)
+{
 	sp_autofree void *records = NULL;
 	size_t count = 0;
 	int err;
 
-	if (!skel)
-		return sp_fail(-errno, "cannot open the members iterator");
-	skel->rodata->sp_any_on_port = any_on_port;
-	err = members__load(skel);
-	if (err)
-		return sp_fail(err, "cannot load the members iterator");
-	err = sp_iter_read(skel->progs.sp_members, "members", sizeof(struct sp_member_record),
-			   &skel->links.sp_members, &records, &count);
+	err = sp_iter_read(scanner->skel->progs.sp_members, "members", sizeof(struct sp_member_record),
+			   &scanner->skel->links.sp_members, &records, &count);
 	if (err)
 		return err;
 	err = sp_members_group(records, count, ret_groups);
 	return err ? sp_fail(err, "cannot sort %zu sockets into groups", count) : 0;
+}
+
+int sp_members_scan(__u16 any_on_port, struct sp_groups **ret_groups)
+{
+	sp_autoscanner struct sp_scanner *scanner = NULL;
+	int err = sp_scanner_open(any_on_port, &scanner);
+
+	return err ?: sp_scanner_scan(scanner, ret_groups);
 }

@@ -7,6 +7,7 @@
 #include "cleanup.h"
 #include "group.h"
 #include "kept.h"
+#include "kernel.h"
 #include "log.h"
 #include "newcomers.h"
 #include "reconcile.h"
@@ -30,7 +31,8 @@ struct reconcile {
 	const struct sp_reconcile_options *options;
 	struct sp_reconcile_result *result;
 	struct sp_state *state;
-	struct sp_groups *groups;
+	struct sp_groups *scanned; /* by ourselves */
+	const struct sp_groups *groups;
 	const struct sp_group *group; /* NULL: gone */
 	bool is_attached;
 	struct newcomer *newcomers;
@@ -43,6 +45,9 @@ struct reconcile {
 	struct sp_view previous; /* effective; valid if is_open */
 	struct sp_view next;
 	bool is_open; /* the learn window of the view in force */
+	bool is_seen; /* packets may still see the view before the one in force */
+	bool is_settled; /* the last view is in force */
+	int err;
 };
 
 void sp_reconcile_slots(const struct sp_state *state, struct sp_plan_slots *ret_slots)
@@ -62,6 +67,19 @@ void sp_reconcile_slots(const struct sp_state *state, struct sp_plan_slots *ret_
 
 /* --- looking --- */
 
+/* A socket on the port that is in no group tells why there is none; a caller's scanner may leave it out. */
+static int scan(struct reconcile *r, __u16 port)
+{
+	int err;
+
+	sp_groups_free(&r->scanned);
+	err = r->options->scanner ? sp_scanner_scan(r->options->scanner, &r->scanned) :
+				    sp_members_scan(port, &r->scanned);
+	if (!err)
+		r->groups = r->scanned;
+	return err;
+}
+
 /* A member that closes while the files are walked is counted by the kernel but not seen: look again. */
 static int look(struct reconcile *r)
 {
@@ -70,8 +88,10 @@ static int look(struct reconcile *r)
 
 	err = err ?: sp_state_read_ctl(r->pins, &ctl);
 	for (int i = 0; !err && i < SCAN_TRIES; i++) {
-		sp_groups_free(&r->groups);
-		err = sp_members_scan(ctl.port, &r->groups);
+		if (i == 0 && r->options->groups)
+			r->groups = r->options->groups;
+		else
+			err = scan(r, ctl.port);
 		if (err)
 			break;
 		sp_state_free(&r->state);
@@ -393,6 +413,7 @@ static int publish(struct reconcile *r, struct sp_view *view, const struct sp_vi
 	r->state->views[index] = *view;
 	r->state->ctl.current = index;
 	r->result->did_publish = true;
+	r->is_seen = true;
 	return 0;
 }
 
@@ -408,12 +429,14 @@ static void wait_until(__u64 ns)
  * A change during a window is merged with it: unknown flows still follow the oldest view. That is only right if the
  * window is still open when the new view is in force; one that is about to end is waited for.
  */
-static void settle_window(struct reconcile *r)
+static int settle_window(struct reconcile *r)
 {
 	const struct sp_view *current = sp_state_current(r->state);
 	const struct sp_view *previous = sp_state_previous(r->state, sp_now_ns());
 
 	if (previous && sp_now_ns() + WINDOW_MARGIN_NS > current->learn_until_ns) {
+		if (r->options->may_not_wait)
+			return -EAGAIN;
 		wait_until(current->learn_until_ns);
 		previous = NULL;
 	}
@@ -421,6 +444,7 @@ static void settle_window(struct reconcile *r)
 	if (previous)
 		r->previous = *previous;
 	r->current = *current;
+	return 0;
 }
 
 /*
@@ -543,63 +567,134 @@ static int attach(struct reconcile *r)
 	return sp_state_mark_attached(r->pins, r->group->uid);
 }
 
-static int reconcile(struct reconcile *r)
+/* --- the steps in their order --- */
+
+/* All that can be refused is refused here, before anything but the records of the dead is written. */
+static int prepare(struct reconcile *r)
 {
 	int err;
 
 	err = look(r);
 	err = err ?: refuse_takeover(r);
 	err = err ?: find_newcomers(r);
-	if (err)
-		return err;
-	err = change(r);
+	err = err ?: change(r);
 	if (err)
 		return err;
 	sp_reconcile_slots(r->state, &r->slots);
 	err = assign_slots(r);
-	err = err ?: mark_dead(r);
-	if (err)
-		return err;
-	do {
-		settle_window(r);
-		err = clear_dead(r);
-		err = err ?: enrol(r);
-		sp_kept_free(&r->kept);
-		err = err ?: sp_kept_read(r->pins, r->state, &r->kept);
-		err = err ?: advance(r);
-	} while (err == -EAGAIN);
+	return err ?: mark_dead(r);
+}
+
+static int make_room(struct reconcile *r)
+{
+	return settle_window(r) ?: clear_dead(r);
+}
+
+/* Again from make_room() on if the window ended meanwhile. */
+static int settle(struct reconcile *r)
+{
+	int err;
+
+	err = enrol(r);
+	sp_kept_free(&r->kept);
+	err = err ?: sp_kept_read(r->pins, r->state, &r->kept);
+	err = err ?: advance(r);
+	if (err == -EAGAIN)
+		return 0;
+	r->is_settled = true;
 	return err ?: attach(r);
+}
+
+static void report_window(struct reconcile *r)
+{
+	const struct sp_view *current = sp_state_current(r->state);
+	__u64 now = sp_now_ns();
+
+	r->result->is_learning = sp_state_previous(r->state, now);
+	r->result->learn_remaining_ns = r->result->is_learning ? current->learn_until_ns - now : 0;
+}
+
+/* A step of all that have not failed and are not done. Returns how many there are. */
+static size_t each(struct reconcile *all, size_t count, int (*step)(struct reconcile *r))
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct reconcile *r = &all[i];
+
+		if (!r->err && !r->is_settled)
+			r->err = step(r);
+		left += !r->err && !r->is_settled;
+	}
+	return left;
+}
+
+/* Until no packet can see a view that is not in force any more. */
+static void wait_unseen(struct reconcile *all, size_t count)
+{
+	bool is_any = false;
+	int err;
+
+	for (size_t i = 0; i < count; i++)
+		is_any |= all[i].is_seen;
+	if (!is_any)
+		return;
+	err = sp_kernel_wait_readers();
+	for (size_t i = 0; i < count; i++) {
+		if (all[i].is_seen)
+			all[i].err = all[i].err ?: err;
+		all[i].is_seen = false;
+	}
+}
+
+static void finish(struct reconcile *r)
+{
+	if (r->state && (!r->err || r->err == -EAGAIN))
+		report_window(r);
+	if (!r->err)
+		r->result->nslots = sp_state_current(r->state)->nslots;
+	for (__u32 s = 0; !r->err && s < SP_SLOTS_MAX; s++)
+		r->result->live += sp_slot_is_live(r->state, s) && r->state->info[s].state != SP_SLOT_PARKED;
+	free(r->newcomers);
+	sp_kept_free(&r->kept);
+	sp_groups_free(&r->scanned);
+	sp_state_free(&r->state);
+}
+
+void sp_reconcile_all(struct sp_reconcile_job *jobs, size_t njobs)
+{
+	sp_autofree struct reconcile *all = calloc(njobs ?: 1, sizeof(*all));
+
+	for (size_t i = 0; i < njobs; i++) {
+		memset(jobs[i].result, 0, sizeof(*jobs[i].result));
+		jobs[i].err = all ? 0 : sp_fail(-ENOMEM, "cannot reconcile %s", jobs[i].pins->name);
+	}
+	if (!all)
+		return;
+	for (size_t i = 0; i < njobs; i++) {
+		all[i].pins = jobs[i].pins;
+		all[i].options = &jobs[i].options;
+		all[i].result = jobs[i].result;
+	}
+
+	each(all, njobs, prepare);
+	while (each(all, njobs, make_room)) {
+		wait_unseen(all, njobs);
+		each(all, njobs, settle);
+	}
+	wait_unseen(all, njobs);
+
+	for (size_t i = 0; i < njobs; i++) {
+		finish(&all[i]);
+		jobs[i].err = all[i].err;
+	}
 }
 
 int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *options,
 		 struct sp_reconcile_result *ret_result)
 {
-	sp_autofree struct reconcile *r = calloc(1, sizeof(*r));
-	const struct sp_view *current;
-	__u64 now = 0;
-	int err;
+	struct sp_reconcile_job job = { .pins = pins, .options = *options, .result = ret_result };
 
-	if (!r)
-		return sp_fail(-ENOMEM, "cannot reconcile %s", pins->name);
-	memset(ret_result, 0, sizeof(*ret_result));
-	r->pins = pins;
-	r->options = options;
-	r->result = ret_result;
-	err = reconcile(r);
-
-	if (!err) {
-		now = sp_now_ns();
-		current = sp_state_current(r->state);
-		ret_result->nslots = current->nslots;
-		ret_result->is_learning = sp_state_previous(r->state, now);
-		ret_result->learn_remaining_ns = ret_result->is_learning ? current->learn_until_ns - now : 0;
-		for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
-			ret_result->live += sp_slot_is_live(r->state, s) &&
-					    r->state->info[s].state != SP_SLOT_PARKED;
-	}
-	free(r->newcomers);
-	sp_kept_free(&r->kept);
-	sp_groups_free(&r->groups);
-	sp_state_free(&r->state);
-	return err;
+	sp_reconcile_all(&job, 1);
+	return job.err;
 }

@@ -18,6 +18,9 @@ struct sp_reconcile_options {
 	bool may_replace; /* take the group over from a program that is not ours, or follow it to another user */
 	const struct sp_change *change; /* what an operator asks for; NULL: nothing */
 	bool may_be_partial; /* go on though some members cannot be reached; they get no traffic */
+	const struct sp_groups *groups; /* a scan made under the lock; NULL: it makes its own */
+	struct sp_scanner *scanner; /* for further scans; NULL: one is loaded for each */
+	bool may_not_wait; /* for the end of a learn window: -EAGAIN instead */
 };
 
 struct sp_reconcile_result {
@@ -39,17 +42,31 @@ struct sp_reconcile_result {
 	bool did_replace; /* something else was attached: its choices are unknown, so flows may have moved */
 	bool did_publish;
 	bool is_learning;
-	__u64 learn_remaining_ns;
+	__u64 learn_remaining_ns; /* with -EAGAIN, too: when to come again */
 };
 
 /**
  * sp_reconcile - enrol newcomers, mark the dead, rebalance, settle what was learned, attach if need be
  * The caller holds the lock. Returns 0 or -errno (logged): -EBUSY a foreign program is attached, the group is
- * another user's now, or members are in another sockarray, -EPERM members out of reach, -ENOSPC no slot left, -EINVAL a change that cannot be; with these
- * nothing was changed.
+ * another user's now, or members are in another sockarray, -EPERM members out of reach, -ENOSPC no slot left, -EINVAL
+ * a change that cannot be; with these nothing was changed. -EAGAIN (not logged) only with may_not_wait: a learn window
+ * ends in less than 50 ms; what was done until then is in the result.
  */
 int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *options,
 		 struct sp_reconcile_result *ret_result);
+
+struct sp_reconcile_job {
+	const struct sp_pins *pins;
+	struct sp_reconcile_options options;
+	struct sp_reconcile_result *result;
+	int err; /* out: as sp_reconcile() returns it */
+};
+
+/*
+ * The same for several groups at once. A view must be out of sight before the next step, which takes the kernel a
+ * grace period (10 to 30 ms); all groups wait for the same ones, of which there are at most two.
+ */
+void sp_reconcile_all(struct sp_reconcile_job *jobs, size_t njobs);
 
 /* Slots as planning sees them. */
 void sp_reconcile_slots(const struct sp_state *state, struct sp_plan_slots *ret_slots);

@@ -7,7 +7,6 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "cleanup.h"
-#include "kernel.h"
 #include "log.h"
 #include "state.h"
 
@@ -176,7 +175,7 @@ int sp_state_publish(const struct sp_pins *pins, __u32 index)
 		return err;
 	__atomic_store_n(&ctl->current, index, __ATOMIC_RELEASE);
 	sp_state_unmap_ctl(ctl);
-	return sp_kernel_wait_readers();
+	return 0;
 }
 
 int sp_state_mark_attached(const struct sp_pins *pins, __u32 uid)

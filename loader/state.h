@@ -58,7 +58,10 @@ int sp_state_write_info(const struct sp_pins *pins, __u32 slot, const struct sp_
  */
 void sp_state_empty_slots(int slots);
 
-/* One 32-bit store through the mapping of sp_ctl, then a wait until no packet can still see the view before. */
+/*
+ * One 32-bit store through the mapping of sp_ctl. Packets may still see the view before, so it must not be written, nor
+ * a slot filled that it alone uses, until sp_kernel_wait_readers() has returned.
+ */
 int sp_state_publish(const struct sp_pins *pins, __u32 index);
 
 /* sp_ctl, mapped: single fields are stored; an update of the element would rewrite all of it. */

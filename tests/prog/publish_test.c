@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <steadyport/choose.h>
 #include "fixture.h"
+#include "kernel.h"
 
 #define FLOWS 200
 #define WORKERS 4
@@ -51,7 +52,7 @@ static void rewrite(struct sp_fixture *fx, const struct sp_view views[2], volati
 	for (__u32 at = fx->state->ctl.current + 1;; at++) {
 		/* The place holds an older view of the other kind until then. */
 		if (sp_state_write_view(&fx->pins, at % 3, &views[*count % 2]) ||
-		    sp_state_publish(&fx->pins, at % 3))
+		    sp_state_publish(&fx->pins, at % 3) || sp_kernel_wait_readers())
 			_exit(1);
 		++*count;
 	}
