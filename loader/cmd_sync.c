@@ -9,24 +9,6 @@
 #include "render.h"
 #include "steered.h"
 
-#define LISTED_SLOTS_MAX 16
-
-/* "slot 3", "slots 1, 3 and 4", "slots 0, 1, ... (1000 in all)" */
-static const char *list_slots(const __u32 *slots, __u32 count, char *buf, size_t size)
-{
-	size_t len = snprintf(buf, size, "%s", count == 1 ? "slot" : "slots");
-
-	for (__u32 i = 0; i < count && i < LISTED_SLOTS_MAX && len < size; i++)
-		len += snprintf(buf + len, size - len, "%s %u",
-				i == 0	       ? "" :
-				i + 1 == count ? " and" :
-						 ",",
-				slots[i]);
-	if (count > LISTED_SLOTS_MAX && len < size)
-		snprintf(buf + len, size - len, ", ... (%u in all)", count);
-	return buf;
-}
-
 static const char *list_members(const struct sp_reconcile_result *result, char *buf, size_t size)
 {
 	if (result->out_of_reach || result->taken)
@@ -38,28 +20,15 @@ static const char *list_members(const struct sp_reconcile_result *result, char *
 
 static void report(const char *name, const struct sp_reconcile_result *result)
 {
-	char slots[256], left[SP_RENDER_STRLEN];
+	char members[64], left[SP_RENDER_STRLEN];
+	bool is_told = sp_steered_tell(name, result, sp_render_line);
 
-	if (result->nenrolled)
-		sp_render_line("%s: enrolled %u new member%s in %s", name, result->nenrolled,
-			       result->nenrolled == 1 ? "" : "s",
-			       list_slots(result->enrolled, result->nenrolled, slots, sizeof(slots)));
-	if (result->ndied)
-		sp_render_line("%s: %s died; the flows are on the others, a new worker will take the place",
-			       name, list_slots(result->died, result->ndied, slots, sizeof(slots)));
-	if (result->did_attach)
-		sp_render_line("%s: attached program %u again: the group had been without it", name,
-			       result->program_id);
-	if (result->did_replace)
-		sp_render_line(
-			"    the choices of the program that was attached instead are unknown: UDP flows may have "
-			"moved");
 	if (result->size == 0)
 		sp_render_line("%s: the group has no members now; run sync when its workers are back", name);
-	else if (!result->nenrolled && !result->ndied && !result->did_attach)
-		sp_render_line("%s: %s; %s", name, list_members(result, slots, sizeof(slots)),
+	else if (!is_told)
+		sp_render_line("%s: %s; %s", name, list_members(result, members, sizeof(members)),
 			       result->did_publish ? "what was learned is settled" : "nothing to do");
-	if (result->is_learning)
+	if (!is_told && result->is_learning)
 		sp_render_line("    existing flows are being learned for %s; none has moved",
 			       sp_render_remaining(result->learn_remaining_ns, left));
 	sp_steered_warn(name, result);

@@ -667,7 +667,8 @@ void sp_reconcile_all(struct sp_reconcile_job *jobs, size_t njobs)
 
 	for (size_t i = 0; i < njobs; i++) {
 		memset(jobs[i].result, 0, sizeof(*jobs[i].result));
-		jobs[i].err = all ? 0 : sp_fail(-ENOMEM, "cannot reconcile %s", jobs[i].pins->name);
+		if (!all)
+			jobs[i].err = sp_fail(-ENOMEM, "cannot reconcile %s", jobs[i].pins->name);
 	}
 	if (!all)
 		return;
@@ -675,6 +676,7 @@ void sp_reconcile_all(struct sp_reconcile_job *jobs, size_t njobs)
 		all[i].pins = jobs[i].pins;
 		all[i].options = &jobs[i].options;
 		all[i].result = jobs[i].result;
+		all[i].err = jobs[i].err;
 	}
 
 	each(all, njobs, prepare);

@@ -59,7 +59,7 @@ struct sp_reconcile_job {
 	const struct sp_pins *pins;
 	struct sp_reconcile_options options;
 	struct sp_reconcile_result *result;
-	int err; /* out: as sp_reconcile() returns it */
+	int err; /* in: not 0: nothing is done for this one; out: as sp_reconcile() returns it */
 };
 
 /*
