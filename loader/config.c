@@ -18,7 +18,6 @@
 #include "cleanup.h"
 #include "value.h"
 
-#define FLOW_IDLE_DEFAULT_NS (180 * SP_NS_PER_S)
 #define METRICS_DEFAULT "127.0.0.1:9464"
 #define PROBLEM_LEN 512
 
@@ -118,7 +117,7 @@ static const char *take_learn(struct parser *p, const char *value)
 
 static const char *take_flow_idle(struct parser *p, const char *value)
 {
-	return sp_value_duration(value, &current_group(p)->flow_idle_ns);
+	return sp_value_flow_idle(value, &current_group(p)->flow_idle_ns);
 }
 
 static const char *take_hash(struct parser *p, const char *value)
@@ -129,6 +128,11 @@ static const char *take_hash(struct parser *p, const char *value)
 static const char *take_flows(struct parser *p, const char *value)
 {
 	return sp_value_flows(value, &current_group(p)->flows);
+}
+
+static const char *take_slots(struct parser *p, const char *value)
+{
+	return sp_value_slots(value, &current_group(p)->slots);
 }
 
 static const char *take_park(struct parser *p, const char *value)
@@ -190,10 +194,10 @@ static const struct key daemon_keys[] = {
 };
 
 static const struct key group_keys[] = {
-	{ "endpoint", take_endpoint }, { "netns", take_netns },		{ "track", take_track },
-	{ "learn", take_learn },       { "flow-idle", take_flow_idle }, { "hash", take_hash },
-	{ "flows", take_flows },       { "park", take_park },		{ "on-foreign", take_on_foreign },
-	{ "weights", take_weights },
+	{ "endpoint", take_endpoint },	   { "netns", take_netns },	    { "track", take_track },
+	{ "learn", take_learn },	   { "flow-idle", take_flow_idle }, { "hash", take_hash },
+	{ "flows", take_flows },	   { "slots", take_slots },	    { "park", take_park },
+	{ "on-foreign", take_on_foreign }, { "weights", take_weights },
 };
 
 static void refuse_key(struct parser *p, const char *name, const struct key *keys, size_t nkeys)
@@ -288,7 +292,7 @@ static void begin_group(struct parser *p, const char *name)
 	*group = (struct sp_config_group){
 		.line = p->line,
 		.learn_ns = SP_LEARN_DEFAULT_NS,
-		.flow_idle_ns = FLOW_IDLE_DEFAULT_NS,
+		.flow_idle_ns = SP_FLOW_IDLE_DEFAULT_NS,
 		.flows = SP_FLOWS_DEFAULT,
 		.track = SP_TRACK_TRANSITION,
 		.hash = SP_HASH_SIPHASH,
@@ -424,6 +428,15 @@ int sp_config_parse(const char *text, size_t len,
 		return p.err ?: -EINVAL;
 	*ret = sp_take_ptr(config);
 	return 0;
+}
+
+bool sp_config_group_is_same(const struct sp_config_group *a, const struct sp_config_group *b)
+{
+	return !strcmp(a->name, b->name) && !strcmp(a->endpoint_text, b->endpoint_text) &&
+	       !strcmp(a->netns, b->netns) && a->learn_ns == b->learn_ns &&
+	       a->flow_idle_ns == b->flow_idle_ns && a->park_ns == b->park_ns && a->flows == b->flows &&
+	       a->slots == b->slots && a->track == b->track && a->hash == b->hash &&
+	       a->on_foreign == b->on_foreign && !memcmp(a->weight, b->weight, sizeof(a->weight));
 }
 
 const struct sp_config_group *sp_config_find(const struct sp_config *config, const char *name)

@@ -35,6 +35,7 @@ struct sp_config_group {
 	__u64 flow_idle_ns;
 	__u64 park_ns; /* 0: off */
 	__u32 flows;
+	__u32 slots; /* 0: as many as the group has members */
 	enum sp_track track;
 	enum sp_hash hash;
 	enum sp_on_foreign on_foreign;
@@ -67,6 +68,9 @@ int sp_config_parse(const char *text, size_t len,
  * nobody else may write it. Returns 0 or -errno (logged, each error as FILE:LINE: ...), @ret untouched on failure.
  */
 int sp_config_load(const char *path, struct sp_config **ret);
+
+/* True when they say the same, wherever in the file. */
+bool sp_config_group_is_same(const struct sp_config_group *a, const struct sp_config_group *b);
 
 /* The group of that name, or NULL. */
 const struct sp_config_group *sp_config_find(const struct sp_config *config, const char *name);

@@ -90,6 +90,7 @@ static void config__endpoint_only__defaults_of_a_group(void **state)
 	assert_int_equal(g->flow_idle_ns, 180000000000);
 	assert_int_equal(g->park_ns, 0);
 	assert_int_equal(g->flows, 65536);
+	assert_int_equal(g->slots, 0);
 	assert_int_equal(g->track, SP_TRACK_TRANSITION);
 	assert_int_equal(g->hash, SP_HASH_SIPHASH);
 	assert_int_equal(g->on_foreign, SP_ON_FOREIGN_REPORT);
@@ -113,6 +114,7 @@ static void config__every_key__taken(void **state)
 					     "flow-idle = 10m\n"
 					     "hash = kernel\n"
 					     "flows = 1000\n"
+					     "slots = 64\n"
 					     "on-foreign = retake\n"
 					     "weights = 3=50 4-7=10\n"
 					     "[group web-2]\n"
@@ -132,11 +134,12 @@ static void config__every_key__taken(void **state)
 	assert_int_equal(g->flow_idle_ns, 600000000000);
 	assert_int_equal(g->hash, SP_HASH_KERNEL);
 	assert_int_equal(g->flows, 1000);
+	assert_int_equal(g->slots, 64);
 	assert_int_equal(g->on_foreign, SP_ON_FOREIGN_RETAKE);
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
 		assert_int_equal(g->weight[s], s == 3 ? 50 : s >= 4 && s <= 7 ? 10 : SP_CONFIG_NO_WEIGHT);
 	assert_string_equal(g[1].name, "web-2");
-	assert_int_equal(g[1].line, 17);
+	assert_int_equal(g[1].line, 18);
 	assert_int_equal(g[1].park_ns, 30000000000);
 	assert_ptr_equal(sp_config_find(c, "web-2"), &g[1]);
 	assert_null(sp_config_find(c, "web"));
@@ -256,8 +259,10 @@ static void config__bad_values__say_what_is_allowed(void **state)
 	refused(WEB "learn = 5\n", 3, "500ms, 5s or 2m");
 	refused(WEB "learn = 25h\n", 3, "24h");
 	refused(WEB "flow-idle = long\n", 3, "500ms, 5s or 2m");
+	refused(WEB "flow-idle = 1500ms\n", 3, "whole seconds");
 	refused(WEB "hash = md5\n", 3, "siphash, kernel");
 	refused(WEB "flows = 0\n", 3, "1 to 16777216");
+	refused(WEB "slots = 1025\n", 3, "1 to 1024");
 	refused(WEB "park = 0\n", 3, "off, or how long");
 	refused(WEB "park = yes\n", 3, "off, or how long");
 	refused(WEB "on-foreign = ignore\n", 3, "report, retake");
@@ -273,7 +278,8 @@ static void config__unknown_keys_and_sections__refused_with_the_known_ones(void 
 	(void)state;
 	refused("[daemon]\nmetric = off\n", 2, "[daemon] has no key metric: keys are metrics, on-exit");
 	refused(WEB "trac = off\n", 3,
-		"no key trac: keys are endpoint, netns, track, learn, flow-idle, hash, flows, park, "
+		"no key trac: keys are endpoint, netns, track, learn, flow-idle, hash, flows, slots, "
+		"park, "
 		"on-foreign, weights");
 	refused(WEB "Track = off\n", 3, "no key Track");
 	refused(WEB "= off\n", 3, "no key ");
