@@ -110,8 +110,9 @@ static int refuse_none(const struct sp_groups *groups, const struct sp_endpoint 
 	return -ENOENT;
 }
 
-int sp_group_find(const struct sp_groups *groups, const struct sp_endpoint *endpoint, __u64 netns_cookie,
-		  const struct sp_group **ret_group)
+/* @ret_group: the first that fits, also of several */
+static size_t find(const struct sp_groups *groups, const struct sp_endpoint *endpoint, __u64 netns_cookie,
+		   const struct sp_group **ret_group)
 {
 	const struct sp_group *found = NULL, *on_all_devices = NULL;
 	size_t count = 0, unbound = 0;
@@ -128,16 +129,38 @@ int sp_group_find(const struct sp_groups *groups, const struct sp_endpoint *endp
 			unbound++;
 		}
 	}
-	if (count == 0)
-		return refuse_none(groups, endpoint, netns_cookie);
 	/* An address without a device names the group that is bound to none, if there is one. */
 	if (count > 1 && endpoint->has_address && unbound == 1) {
 		found = on_all_devices;
 		count = 1;
 	}
-	if (count > 1)
-		return refuse_several(groups, endpoint, netns_cookie, found, count);
 	*ret_group = found;
+	return count;
+}
+
+int sp_group_lookup(const struct sp_groups *groups, const struct sp_endpoint *endpoint, __u64 netns_cookie,
+		    const struct sp_group **ret_group)
+{
+	const struct sp_group *group;
+	size_t count = find(groups, endpoint, netns_cookie, &group);
+
+	if (count != 1)
+		return count ? -EEXIST : -ENOENT;
+	*ret_group = group;
+	return 0;
+}
+
+int sp_group_find(const struct sp_groups *groups, const struct sp_endpoint *endpoint, __u64 netns_cookie,
+		  const struct sp_group **ret_group)
+{
+	const struct sp_group *group;
+	size_t count = find(groups, endpoint, netns_cookie, &group);
+
+	if (count == 0)
+		return refuse_none(groups, endpoint, netns_cookie);
+	if (count > 1)
+		return refuse_several(groups, endpoint, netns_cookie, group, count);
+	*ret_group = group;
 	return 0;
 }
 

@@ -11,7 +11,14 @@
 #include "members.h"
 
 /**
- * sp_group_find - the one group that an endpoint names in one network namespace
+ * sp_group_lookup - the one group that an endpoint names in one network namespace
+ * Returns 0; -ENOENT if none fits, -EEXIST if several do; says nothing.
+ */
+int sp_group_lookup(const struct sp_groups *groups, const struct sp_endpoint *endpoint, __u64 netns_cookie,
+		    const struct sp_group **ret_group);
+
+/**
+ * sp_group_find - the same, for whoever waits for an answer
  * @groups: a scan with any_on_port set to the endpoint's port
  * Returns 0; -ENOENT (logged) if none fits, saying what else is on that port; -EEXIST (logged) if several fit.
  */

@@ -20,6 +20,7 @@
 
 #define ROOT "steadyport"
 #define STAGING_PREFIX "~"
+#define DAEMON_PREFIX "@" /* no NAME may hold it */
 #define LOCK_PATIENCE_MS 1000
 #define LOCK_POLL_MS 20
 
@@ -96,30 +97,80 @@ int sp_pin_root(const char *bpffs)
 	return 0;
 }
 
+static int open_directory(const char *path, int *ret_fd)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return sp_fail(-errno, "cannot open %s", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Returns 0, -EWOULDBLOCK (not logged) when another process has it, other -errno (logged). */
+static int try_lock(int fd, const char *path)
+{
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return 0;
+	return errno == EWOULDBLOCK ? -EWOULDBLOCK : sp_fail(-errno, "cannot lock %s", path);
+}
+
 int sp_pin_lock(const char *bpffs, int *ret_fd)
 {
 	const struct timespec tick = { .tv_nsec = LOCK_POLL_MS * 1000000L };
 	sp_autoclose int fd = -1;
 	char path[PATH_MAX];
+	int err;
 
 	root_path(bpffs, path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return sp_fail(-errno, "cannot open %s", path);
-
-	for (int waited = 0; flock(fd, LOCK_EX | LOCK_NB); waited += LOCK_POLL_MS) {
-		if (errno != EWOULDBLOCK)
-			return sp_fail(-errno, "cannot lock %s", path);
+	err = open_directory(path, &fd) ?: try_lock(fd, path);
+	for (int waited = 0; err == -EWOULDBLOCK; waited += LOCK_POLL_MS) {
 		if (waited >= LOCK_PATIENCE_MS) {
 			sp_warn("another steadyport is changing something (it holds %s): waiting for it",
 				path);
 			while (flock(fd, LOCK_EX))
 				if (errno != EINTR)
 					return sp_fail(-errno, "cannot lock %s", path);
+			err = 0;
 			break;
 		}
 		nanosleep(&tick, NULL);
+		err = try_lock(fd, path);
 	}
+	if (err)
+		return err;
+	*ret_fd = sp_take_fd(&fd);
+	return 0;
+}
+
+int sp_pin_try_lock(const char *bpffs, int *ret_fd)
+{
+	sp_autoclose int fd = -1;
+	char path[PATH_MAX];
+	int err;
+
+	root_path(bpffs, path);
+	err = open_directory(path, &fd) ?: try_lock(fd, path);
+	if (err)
+		return err;
+	*ret_fd = sp_take_fd(&fd);
+	return 0;
+}
+
+int sp_pin_lock_daemon(const char *bpffs, int *ret_fd)
+{
+	sp_autoclose int fd = -1;
+	char path[PATH_MAX];
+	int err;
+
+	group_path(bpffs, DAEMON_PREFIX, "daemon", path);
+	if (mkdir(path, 0700) && errno != EEXIST)
+		return sp_fail(-errno, "cannot make %s", path);
+	err = open_directory(path, &fd) ?: try_lock(fd, path);
+	if (err == -EWOULDBLOCK)
+		return sp_refuse(-EBUSY, "a steadyport daemon runs already: another process holds %s", path);
+	if (err)
+		return err;
 	*ret_fd = sp_take_fd(&fd);
 	return 0;
 }
@@ -365,6 +416,15 @@ int sp_pin_open_slots(const char *bpffs, const char *name)
 	group_path(bpffs, "", name, path);
 	err = open_object(path, SP_PIN_SLOTS, &fd);
 	return err ?: fd;
+}
+
+__u64 sp_pin_identity(const char *bpffs, const char *name)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	group_path(bpffs, "", name, path);
+	return stat(path, &st) ? 0 : st.st_ino;
 }
 
 bool sp_pin_exists(const char *bpffs, const char *name)

@@ -4,7 +4,7 @@
  *
  * A new group is staged in <bpffs>/steadyport/~NAME/ and published by one rename. bpffs refuses names with a dot,
  * and NAME may not hold a tilde, so a staging name never meets a NAME. Whoever changes anything holds the lock on
- * <bpffs>/steadyport.
+ * <bpffs>/steadyport. A daemon holds one on <bpffs>/steadyport/@daemon for as long as it runs.
  */
 #ifndef STEADYPORT_PIN_H
 #define STEADYPORT_PIN_H
@@ -59,6 +59,15 @@ int sp_pin_root(const char *bpffs);
  */
 int sp_pin_lock(const char *bpffs, int *ret_fd);
 
+/* The same without waiting: -EWOULDBLOCK (not logged) when another has it. */
+int sp_pin_try_lock(const char *bpffs, int *ret_fd);
+
+/**
+ * sp_pin_lock_daemon - take the place of the one daemon of this bpffs
+ * Commands do not wait for it. Returns 0, -EBUSY (logged) when another daemon has it, other -errno (logged).
+ */
+int sp_pin_lock_daemon(const char *bpffs, int *ret_fd);
+
 /**
  * sp_pin_open - open a steered group
  * Returns 0; -ENOENT (logged) when NAME is not steered; -EPROTO (logged) when its pins are of another ABI version or
@@ -86,6 +95,9 @@ void sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2]);
 
 /* Only the sockarray, whatever version made it: an fd, or -errno (not logged). */
 int sp_pin_open_slots(const char *bpffs, const char *name);
+
+/* A number that is another one when NAME is removed and made again, or exchanged; 0: it has no pins. */
+__u64 sp_pin_identity(const char *bpffs, const char *name);
 
 /* True when NAME has pins, readable or not. */
 bool sp_pin_exists(const char *bpffs, const char *name);
