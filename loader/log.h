@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What steadyport says about itself: on stderr, one thing a line. Answers go to stdout and are render's. */
+/*
+ * What steadyport says about itself: on stderr, one thing a line. Answers go to stdout and are render's. Where stderr
+ * is the journal, each line begins with its level ("<4>", sd-daemon(3)), which the journal takes off.
+ */
 #ifndef STEADYPORT_LOG_H
 #define STEADYPORT_LOG_H
 
@@ -17,6 +20,9 @@ int sp_refuse(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 
 /* The next step, on a line of its own under the error or warning before it. */
 void sp_hint(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* What a daemon did, for whoever reads its log. */
+void sp_tell(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 void sp_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Shown with -v only. */
