@@ -331,6 +331,13 @@ static int assign_slots(struct reconcile *r)
 		if (r->newcomers[i].slot == SP_SLOT_NONE)
 			r->newcomers[i].slot = numbers[--nstrangers];
 	qsort(r->newcomers, r->nnewcomers, sizeof(*r->newcomers), compare_newcomers);
+	for (size_t i = 0; i < r->nnewcomers; i++) {
+		__u32 slot = r->newcomers[i].slot;
+
+		if (r->options->weights && r->options->weights[slot] <= SP_WEIGHT_MAX &&
+		    r->state->info[slot].state == SP_SLOT_FREE)
+			r->slots.slot[slot].weight = r->options->weights[slot];
+	}
 	return 0;
 }
 
@@ -610,6 +617,8 @@ static void report_window(struct reconcile *r)
 	const struct sp_view *current = sp_state_current(r->state);
 	__u64 now = sp_now_ns();
 
+	for (size_t i = 0; i < SP_ARRAY_SIZE(current->moving); i++)
+		r->result->is_moving |= current->moving[i] != 0;
 	r->result->is_learning = sp_state_previous(r->state, now);
 	r->result->learn_remaining_ns = r->result->is_learning ? current->learn_until_ns - now : 0;
 }

@@ -18,6 +18,8 @@ struct sp_reconcile_options {
 	bool may_replace; /* take the group over from a program that is not ours, or follow it to another user */
 	const struct sp_change *change; /* what an operator asks for; NULL: nothing */
 	bool may_be_partial; /* go on though some members cannot be reached; they get no traffic */
+	const __u16 *
+		weights; /* SP_SLOTS_MAX: of newcomers in slots never used; above SP_WEIGHT_MAX: default. NULL: all */
 	const struct sp_groups *groups; /* a scan made under the lock; NULL: it makes its own */
 	struct sp_scanner *scanner; /* for further scans; NULL: one is loaded for each */
 	bool may_not_wait; /* for the end of a learn window: -EAGAIN instead */
@@ -41,6 +43,7 @@ struct sp_reconcile_result {
 	bool did_attach;
 	bool did_replace; /* something else was attached: its choices are unknown, so flows may have moved */
 	bool did_publish;
+	bool is_moving; /* packets of some buckets are looked up in the flow table */
 	bool is_learning;
 	__u64 learn_remaining_ns; /* with -EAGAIN, too: when to come again */
 };

@@ -178,6 +178,19 @@ int sp_state_publish(const struct sp_pins *pins, __u32 index)
 	return 0;
 }
 
+int sp_state_set_times(const struct sp_pins *pins, __u64 learn_ns, __u32 flow_idle_s)
+{
+	struct sp_ctl *ctl;
+	int err = sp_state_map_ctl(pins, &ctl);
+
+	if (err)
+		return err;
+	__atomic_store_n(&ctl->learn_ns, learn_ns, __ATOMIC_RELAXED);
+	__atomic_store_n(&ctl->flow_idle_s, flow_idle_s, __ATOMIC_RELAXED);
+	sp_state_unmap_ctl(ctl);
+	return 0;
+}
+
 int sp_state_mark_attached(const struct sp_pins *pins, __u32 uid)
 {
 	struct sp_ctl *ctl;

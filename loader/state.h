@@ -64,9 +64,12 @@ void sp_state_empty_slots(int slots);
  */
 int sp_state_publish(const struct sp_pins *pins, __u32 index);
 
-/* sp_ctl, mapped: single fields are stored; an update of the element would rewrite all of it. */
+/* sp_ctl, mapped: single fields are stored; an update of the element would rewrite all of it. It outlives the pins. */
 int sp_state_map_ctl(const struct sp_pins *pins, struct sp_ctl **ret_ctl);
 void sp_state_unmap_ctl(struct sp_ctl *ctl);
+
+/* Another learn window and another end for kept flows, from now on. */
+int sp_state_set_times(const struct sp_pins *pins, __u64 learn_ns, __u32 flow_idle_s);
 
 /* Notes the time of the attach, and whose group it is. */
 int sp_state_mark_attached(const struct sp_pins *pins, __u32 uid);

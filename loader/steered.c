@@ -388,27 +388,3 @@ void sp_steered_warn(const char *name, const struct sp_reconcile_result *result)
 		sp_hint("see whose: steadyport status %s", name);
 	}
 }
-
-static const char *plural(__u32 count)
-{
-	return count == 1 ? "" : "s";
-}
-
-void sp_steered_warn(const char *name, const struct sp_reconcile_result *result)
-{
-	if (result->out_of_reach) {
-		sp_warn("%u member%s of %s cannot be reached: no traffic goes there", result->out_of_reach,
-			plural(result->out_of_reach), name);
-		sp_hint("run it as root in the host's pid namespace");
-	}
-	if (result->taken) {
-		sp_warn("%u member%s of %s in another BPF sockarray: no traffic goes there", result->taken,
-			plural(result->taken), name);
-		sp_hint("bpftool map show lists them and who has them open");
-	}
-	if (result->outside) {
-		sp_warn("%u socket%s on the address of %s may take its packets: outside the group",
-			result->outside, plural(result->outside), name);
-		sp_hint("see whose: steadyport status %s", name);
-	}
-}
