@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the iterators over open files read of a socket and of the process that holds it. */
+/* What is read of a socket, and of the process that holds it. */
 #ifndef STEADYPORT_SOCKET_BPF_H
 #define STEADYPORT_SOCKET_BPF_H
 

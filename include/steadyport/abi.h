@@ -189,6 +189,27 @@ struct sp_connection_record {
 	__u32 fd;
 };
 
+/* What the daemon asks to hear of, and a record of sp_news; neither is pinned. */
+struct sp_watch_key {
+	__u16 port;
+	__u8 protocol;
+	__u8 pad;
+};
+
+enum sp_watch_kind {
+	SP_WATCH_LISTENS = 1, /* TCP: it is about to be a member of its group; the kernel hashes it after this */
+	SP_WATCH_BOUND = 2, /* UDP: it is a member */
+	SP_WATCH_GONE = 3, /* TCP: it is no member any more */
+};
+
+struct sp_watch_event {
+	enum sp_watch_kind kind;
+	struct sp_watch_key key;
+	__u64 netns_cookie;
+	__u64 cookie;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+};
+
 /* File names below <bpffs>/steadyport/NAME/; the maps carry the same names in the kernel. */
 #define SP_PIN_PROG "sp_steer"
 #define SP_PIN_SLOTS "sp_slots"
@@ -210,6 +231,8 @@ _Static_assert(sizeof(struct sp_flow) == 12, "no padding");
 _Static_assert(sizeof(struct sp_event) == 24, "no padding");
 _Static_assert(sizeof(struct sp_member_record) == 136, "no padding");
 _Static_assert(sizeof(struct sp_connection_record) == 16, "no padding");
+_Static_assert(sizeof(struct sp_watch_key) == 4, "no padding: it is a key of a hash");
+_Static_assert(sizeof(struct sp_watch_event) == 32, "no padding");
 _Static_assert(sizeof(SP_PIN_COUNTERS) <= 16, "BPF_OBJ_NAME_LEN");
 
 #endif
