@@ -40,6 +40,9 @@ struct sp_args {
 	bool replace;
 	bool partial;
 
+	const char *config; /* --config FILE */
+	bool is_check;
+
 	bool is_tour;
 	bool do_udp, do_tcp; /* --proto */
 	__u32 workers;
@@ -54,6 +57,7 @@ enum sp_exit sp_cmd_eject(const struct sp_args *args);
 enum sp_exit sp_cmd_retire(const struct sp_args *args);
 enum sp_exit sp_cmd_weight(const struct sp_args *args);
 enum sp_exit sp_cmd_upgrade(const struct sp_args *args);
+enum sp_exit sp_cmd_run(const struct sp_args *args);
 enum sp_exit sp_cmd_detach(const struct sp_args *args);
 enum sp_exit sp_cmd_groups(const struct sp_args *args);
 enum sp_exit sp_cmd_list(const struct sp_args *args);

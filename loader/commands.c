@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <string.h>
 #include "cleanup.h"
+#include "config.h"
 #include "pin.h"
 #include "value.h"
 
@@ -167,6 +168,21 @@ static const char *parse_tour(const char *value, struct sp_options *options)
 	return NULL;
 }
 
+static const char *parse_config(const char *value, struct sp_options *options)
+{
+	if (!*value)
+		return "it is a file";
+	options->args.config = value;
+	return NULL;
+}
+
+static const char *parse_check(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.is_check = true;
+	return NULL;
+}
+
 static const char *parse_bpffs(const char *value, struct sp_options *options)
 {
 	if (!*value)
@@ -252,6 +268,11 @@ const struct sp_option sp_option_table[] = {
 	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },
 	[OPT_KILL] = { "kill", 0, "K", "workers to kill, fewer than there are (default 1)", parse_kill },
 	[OPT_TOUR] = { "tour", 0, NULL, "tell the whole story first, step by step", parse_tour },
+	[OPT_CONFIG] = { "config", 0, "FILE",
+			 "what to look after\n"
+			 "(default " SP_CONFIG_DEFAULT ")",
+			 parse_config },
+	[OPT_CHECK] = { "check", 0, NULL, "only say whether the configuration is right", parse_check },
 	[OPT_BPFFS] = { "bpffs", 0, "DIR",
 			"where bpffs is or shall be mounted (default " SP_BPFFS_DEFAULT ")", parse_bpffs },
 	[OPT_VERBOSE] = { "verbose", 'v', NULL, "say what is being done; twice: libbpf's debug output, too",
@@ -488,6 +509,18 @@ const struct sp_command sp_commands[] = {
 		.min_words = 1,
 		.max_words = 1,
 		.run = sp_cmd_detach,
+	},
+	{
+		.name = "run",
+		.synopsis = "",
+		.summary = "look after all configured groups, as a daemon",
+		.help = "Attaches each group as soon as it exists, enrols new workers within 50 ms of their\n"
+			"listen() or bind(), and attaches again a group that died and came back. Runs in the\n"
+			"foreground. SIGHUP reads the configuration again; SIGTERM ends it: groups stay\n"
+			"steered, unless on-exit = detach. Killed and started again it goes on where it was.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_CONFIG) | BIT(OPT_CHECK) | BIT(OPT_BPFFS),
+		.run = sp_cmd_run,
 	},
 };
 

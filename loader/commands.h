@@ -26,6 +26,8 @@ enum option_index {
 	OPT_WORKERS,
 	OPT_KILL,
 	OPT_TOUR,
+	OPT_CONFIG,
+	OPT_CHECK,
 	OPT_BPFFS,
 	OPT_VERBOSE,
 	OPT_HELP,

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <string.h>
 #include "commands.h"
+#include "config.h"
 #include "log.h"
 #include "pin.h"
 #include "value.h"
@@ -258,6 +259,7 @@ int sp_options_parse(int argc, char **argv, struct sp_options *ret)
 	struct sp_options o = {
 		.args = {
 			.bpffs = SP_BPFFS_DEFAULT,
+			.config = SP_CONFIG_DEFAULT,
 			.learn_ns = SP_LEARN_DEFAULT_NS,
 			.flow_idle_ns = SP_FLOW_IDLE_DEFAULT_NS,
 			.slot = -1,

@@ -350,8 +350,9 @@ bool sp_steered_tell(const char *name, const struct sp_reconcile_result *result,
 		    result->nenrolled == 1 ? "" : "s",
 		    list_slots(result->enrolled, result->nenrolled, slots, sizeof(slots)));
 	if (result->ndied)
-		say("%s: %s died; the flows are on the others, a new worker will take the place", name,
-		    list_slots(result->died, result->ndied, slots, sizeof(slots)));
+		say("%s: %s died; %s", name, list_slots(result->died, result->ndied, slots, sizeof(slots)),
+		    result->live ? "the flows are on the others, a new worker will take the place" :
+				   "no worker is left");
 	if (result->did_attach)
 		say("%s: attached program %u again: the group had been without it", name, result->program_id);
 	if (result->did_replace)

@@ -1,0 +1,593 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* One configured group, tended. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <bpf/bpf.h>
+#include "cleanup.h"
+#include "group.h"
+#include "log.h"
+#include "netns.h"
+#include "render.h"
+#include "state.h"
+#include "steer.h"
+#include "steered.h"
+#include "tend.h"
+#include "value.h"
+
+#define BACKOFF_FIRST_NS SP_NS_PER_S
+#define BACKOFF_MAX_NS (60 * SP_NS_PER_S)
+#define RETAKE_PAUSE_NS (10 * SP_NS_PER_S) /* two programs that take a group from each other do it in turns */
+#define TIDY_PER_IDLE 4 /* looks for kept flows that are needed no more, in the time after which one is */
+#define WINDOW_SLACK_NS SP_NS_PER_MS /* after the end of a learn window */
+#define AWAIT_NS (200 * SP_NS_PER_MS) /* for listen() to get from its announcement to its end */
+
+const char *sp_tend_state_name(enum sp_tend_state state)
+{
+	static const char *const names[] = {
+		[SP_TEND_WAITING] = "waiting", [SP_TEND_STEERED] = "steered", [SP_TEND_GONE] = "gone",
+		[SP_TEND_FOREIGN] = "foreign", [SP_TEND_REFUSED] = "refused", [SP_TEND_RELEASED] = "released",
+	};
+
+	return names[state];
+}
+
+struct sp_tended *sp_tend_new(const struct sp_config_group *config)
+{
+	struct sp_tended *t = calloc(1, sizeof(*t));
+
+	if (t)
+		t->result = calloc(1, sizeof(*t->result));
+	if (!t || !t->result) {
+		sp_fail(-ENOMEM, "cannot look after %s", config->name);
+		free(t);
+		return NULL;
+	}
+	t->config = *config;
+	t->pins = (struct sp_pins)SP_PINS_NONE;
+	t->is_new = true;
+	t->due_ns = 1;
+	return t;
+}
+
+/* The pins are another set than before, or none any more. */
+static void forget_pins(struct sp_tended *t)
+{
+	sp_pins_close(&t->pins);
+	if (t->ctl)
+		sp_state_unmap_ctl(t->ctl);
+	t->ctl = NULL;
+	t->identity = 0;
+	t->program_id = 0;
+}
+
+void sp_tend_free(struct sp_tended **tended)
+{
+	struct sp_tended *t = *tended;
+
+	if (!t)
+		return;
+	forget_pins(t);
+	free(t->change);
+	free(t->result);
+	free(t);
+	*tended = NULL;
+}
+
+/* The only place where the state changes: what begins with a group that is steered, and ends with it, hooks in here. */
+static void become(struct sp_tended *t, enum sp_tend_state state)
+{
+	t->state = state;
+}
+
+/* --- configuration --- */
+
+static void refuse_change(const struct sp_tended *t, const char *key, const char *is, const char *asked)
+{
+	sp_refuse(0, "%s is steered with %s = %s: %s = %s has no effect", t->config.name, key, is, key,
+		  asked);
+	sp_hint("to change it: steadyport detach %s, then reload; UDP flows may move then", t->config.name);
+}
+
+void sp_tend_reconfigure(struct sp_tended *t, const struct sp_config_group *config, const char *path)
+{
+	const struct sp_config_group before = t->config;
+
+	/* A name that a command has detached, and one that failed, get another chance. */
+	if (t->state == SP_TEND_RELEASED || t->state == SP_TEND_REFUSED) {
+		t->due_ns = 1;
+		t->backoff_ns = 0;
+	}
+	if (t->state == SP_TEND_RELEASED)
+		become(t, SP_TEND_WAITING);
+	t->config.line = config->line;
+	if (sp_config_group_is_same(&before, config))
+		return;
+
+	t->config = *config;
+	t->is_new = true;
+	t->due_ns = 1;
+	if (!t->identity || t->state == SP_TEND_REFUSED)
+		return;
+	if (strcmp(before.endpoint_text, config->endpoint_text) || strcmp(before.netns, config->netns)) {
+		sp_refuse(0, "%s:%u: %s is steered at %s%s%s: it stays there", path, config->line,
+			  before.name, before.endpoint_text, *before.netns ? " in " : "", before.netns);
+		sp_hint("to move it: steadyport detach %s, then reload; or give the other one a name of its own",
+			before.name);
+		t->config.endpoint = before.endpoint;
+		strcpy(t->config.endpoint_text, before.endpoint_text);
+		strcpy(t->config.netns, before.netns);
+	}
+}
+
+/* What the program was loaded with stays as long as it does. */
+static void check_fixed(const struct sp_tended *t)
+{
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+	char is[32], asked[32];
+
+	if (t->ctl->hash != t->config.hash)
+		refuse_change(t, "hash", sp_value_hash_name(t->ctl->hash),
+			      sp_value_hash_name(t->config.hash));
+	if (t->ctl->protocol != SP_UDP)
+		return;
+	if (t->ctl->track != t->config.track)
+		refuse_change(t, "track", sp_value_track_name(t->ctl->track),
+			      sp_value_track_name(t->config.track));
+	if (!bpf_obj_get_info_by_fd(t->pins.flows, &info, &len) && info.max_entries != t->config.flows) {
+		snprintf(is, sizeof(is), "%u", info.max_entries);
+		snprintf(asked, sizeof(asked), "%u", t->config.flows);
+		refuse_change(t, "flows", is, asked);
+	}
+}
+
+/* The change that gives the slots in use their configured weights; NULL: they have them, or there is no memory. */
+static struct sp_change *change_weights(const struct sp_tended *t)
+{
+	sp_autofree struct sp_change *change = calloc(1, sizeof(*change));
+	bool is_any = false;
+
+	for (__u32 s = 0; change && s < SP_SLOTS_MAX; s++) {
+		struct sp_info info;
+
+		if (t->config.weight[s] == SP_CONFIG_NO_WEIGHT ||
+		    bpf_map_lookup_elem(t->pins.info, &s, &info) || info.state == SP_SLOT_FREE ||
+		    info.state == SP_SLOT_PARKED || info.weight == t->config.weight[s])
+			continue;
+		change->kind = SP_CHANGE_WEIGHT;
+		change->is_asked[s] = true;
+		change->weight[s] = t->config.weight[s];
+		is_any = true;
+	}
+	return is_any ? sp_take_ptr(change) : NULL;
+}
+
+/* Applies to what is pinned all that can be without moving a flow. */
+static void apply_config(struct sp_tended *t)
+{
+	__u32 flow_idle_s = t->config.flow_idle_ns / SP_NS_PER_S;
+
+	t->is_new = false;
+	check_fixed(t);
+	if (t->ctl->learn_ns != t->config.learn_ns || t->ctl->flow_idle_s != flow_idle_s)
+		sp_state_set_times(&t->pins, t->config.learn_ns, flow_idle_s);
+	t->change = change_weights(t);
+}
+
+/* --- announcements --- */
+
+bool sp_tend_is_about(const struct sp_tended *t, const struct sp_watch_event *event)
+{
+	return t->config.endpoint.protocol == event->key.protocol &&
+	       t->config.endpoint.port == event->key.port &&
+	       (!t->netns_cookie || t->netns_cookie == event->netns_cookie);
+}
+
+void sp_tend_hear(struct sp_tended *t, const struct sp_watch_event *event)
+{
+	/* What has no place here is found by the sweep. */
+	if (event->kind == SP_WATCH_GONE || t->nawaited == SP_TEND_AWAITED_MAX)
+		return;
+	t->awaited[t->nawaited++] =
+		(struct sp_tend_awaited){ .cookie = event->cookie, .heard_ns = event->time_ns };
+}
+
+static bool shows(const struct sp_groups *groups, __u64 cookie)
+{
+	for (size_t i = 0; i < groups->ngroups; i++) {
+		const struct sp_group *g = &groups->groups[i];
+
+		for (size_t j = 0; j < g->nmembers; j++) {
+			if (g->members[j].cookie == cookie)
+				return true;
+		}
+	}
+	return false;
+}
+
+bool sp_tend_still_awaits(struct sp_tended *t, const struct sp_groups *groups, __u64 now_ns)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < t->nawaited; i++) {
+		if (now_ns < t->awaited[i].heard_ns + AWAIT_NS && !shows(groups, t->awaited[i].cookie))
+			t->awaited[left++] = t->awaited[i];
+	}
+	t->nawaited = left;
+	return left;
+}
+
+/* --- looking --- */
+
+/* The namespace may be made later, or anew under the same name. Quiet: that is no error here. */
+static void find_netns(struct sp_tended *t)
+{
+	struct stat st;
+	__u64 cookie;
+	__u32 inode;
+
+	if (!t->config.netns[0]) {
+		if (!t->netns_cookie && !sp_netns_resolve(NULL, &cookie, &inode)) {
+			t->netns_cookie = cookie;
+			t->netns_inode = inode;
+		}
+		return;
+	}
+	if (stat(t->config.netns, &st)) {
+		t->netns_cookie = 0;
+		t->netns_inode = 0;
+		return;
+	}
+	if (st.st_ino == t->netns_inode)
+		return;
+	/* One that failed is not tried again before it is another. */
+	t->netns_inode = st.st_ino;
+	t->netns_cookie = 0;
+	if (!sp_netns_resolve(t->config.netns, &cookie, &inode))
+		t->netns_cookie = cookie;
+}
+
+static const struct sp_group *find_group(const struct sp_tended *t, const struct sp_groups *groups,
+					 __u32 *ret_fit)
+{
+	const struct sp_group *group = NULL;
+	int err = -ENOENT;
+
+	if (t->ctl)
+		group = sp_group_at(groups, t->ctl, t->program_id);
+	else if (t->netns_cookie)
+		err = sp_group_lookup(groups, &t->config.endpoint, t->netns_cookie, &group);
+	*ret_fit = group ? 1 : err == -EEXIST ? 2 : 0;
+	return group;
+}
+
+/* Finalizer of splitmix64: sums of mixed cookies differ where sums of cookies would not. */
+static __u64 mix(__u64 x)
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+	return x ^ x >> 31;
+}
+
+static struct sp_tend_look look(const struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
+{
+	struct sp_tend_look look = { .pins = sp_pin_identity(bpffs, t->config.name) };
+	const struct sp_group *g = find_group(t, groups, &look.fit);
+
+	if (t->ctl)
+		look.view = __atomic_load_n(&t->ctl->current, __ATOMIC_RELAXED);
+	if (!g)
+		return look;
+	look.size = g->size;
+	look.prog_id = g->prog_id;
+	look.prog_type = g->prog_type;
+	for (size_t i = 0; i < g->nmembers; i++)
+		look.members += mix(g->members[i].cookie + g->members[i].is_connected);
+	return look;
+}
+
+bool sp_tend_is_due(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups, __u64 now_ns)
+{
+	struct sp_tend_look now;
+
+	find_netns(t);
+	if (t->due_ns && now_ns >= t->due_ns)
+		return true;
+	now = look(t, bpffs, groups);
+	return memcmp(&now, &t->last, sizeof(now)) != 0;
+}
+
+/* --- acting --- */
+
+/* Tried again later; what only a command, a member or a reload can change is waited for. */
+static void fail(struct sp_tended *t, enum sp_tend_state state, int err)
+{
+	become(t, state);
+	t->due_ns = 0;
+	if (err == -EEXIST || err == -EPROTO)
+		return;
+	if (err == -EBUSY) {
+		if (t->config.on_foreign == SP_ON_FOREIGN_RETAKE)
+			t->due_ns = t->retaken_ns + RETAKE_PAUSE_NS;
+		return;
+	}
+	t->backoff_ns = t->backoff_ns ? t->backoff_ns * 2 : BACKOFF_FIRST_NS;
+	if (t->backoff_ns > BACKOFF_MAX_NS)
+		t->backoff_ns = BACKOFF_MAX_NS;
+	t->due_ns = sp_now_ns() + t->backoff_ns;
+}
+
+static void place_of(const struct sp_ctl *ctl, char buf[SP_ENDPOINT_STRLEN])
+{
+	struct sp_address address = { .family = ctl->family };
+	char text[SP_ENDPOINT_STRLEN];
+
+	memcpy(address.bytes, ctl->addr, sizeof(address.bytes));
+	snprintf(buf, SP_ENDPOINT_STRLEN, "%s:%.*s", sp_protocol_name(ctl->protocol), SP_ENDPOINT_STRLEN - 5,
+		 sp_address_format(&address, ctl->ifindex, ctl->port, text));
+}
+
+/*
+ * The place where the name is steered must be the configured one. A network namespace that was made anew under the
+ * same path is, once the old one has no member left: the slots go with it.
+ */
+static int check_place(struct sp_tended *t, const struct sp_groups *groups)
+{
+	struct sp_address address = { .family = t->ctl->family };
+	char place[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
+	bool is_same_netns = t->ctl->netns_cookie == t->netns_cookie;
+
+	memcpy(address.bytes, t->ctl->addr, sizeof(address.bytes));
+	if (sp_endpoint_matches(&t->config.endpoint, t->ctl->protocol, &address, t->ctl->ifindex,
+				t->ctl->port)) {
+		if (is_same_netns)
+			return 0;
+		if (!sp_group_at(groups, t->ctl, t->program_id)) {
+			if (t->netns_cookie) {
+				t->ctl->netns_inode = t->netns_inode;
+				__atomic_store_n(&t->ctl->netns_cookie, t->netns_cookie, __ATOMIC_RELEASE);
+			}
+			return 0;
+		}
+	}
+	place_of(t->ctl, place);
+	sp_refuse(0, "%s is steered at %s in network namespace %s, but %s%s%s is configured", t->config.name,
+		  place, sp_netns_name(t->ctl->netns_inode, netns), t->config.endpoint_text,
+		  *t->config.netns ? " in " : "", t->config.netns);
+	sp_hint("to move it: steadyport detach %s; it is attached again then", t->config.name);
+	return -EEXIST;
+}
+
+/* Opens what is pinned under the name. Returns 0 or -errno (logged); -ENOENT (not logged): nothing is. */
+static int open_pins(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
+{
+	__u64 identity = sp_pin_identity(bpffs, t->config.name);
+	bool is_other = identity != t->identity;
+	int err;
+
+	if (is_other)
+		forget_pins(t);
+	t->identity = identity;
+	if (!identity)
+		return -ENOENT;
+	err = sp_pin_open(bpffs, t->config.name, &t->pins);
+	err = err ?: sp_steer_program_id(&t->pins, &t->program_id);
+	if (!err && !t->ctl)
+		err = sp_state_map_ctl(&t->pins, &t->ctl);
+	err = err ?: check_place(t, groups);
+	if (!err && (is_other || t->is_new))
+		apply_config(t);
+	return err;
+}
+
+/* Why there is no such group: asked once, for it takes a scan of its own. */
+static void explain(const struct sp_tended *t)
+{
+	sp_autogroups struct sp_groups *groups = NULL;
+	const struct sp_group *unused;
+
+	if (!t->netns_cookie || sp_members_scan(t->config.endpoint.port, &groups))
+		return;
+	for (size_t i = 0; i < groups->ngroups; i++) {
+		const struct sp_group *g = &groups->groups[i];
+
+		if (g->netns_cookie != t->netns_cookie || g->port != t->config.endpoint.port ||
+		    g->protocol != t->config.endpoint.protocol)
+			continue;
+		sp_group_find(groups, &t->config.endpoint, t->netns_cookie, &unused);
+		return;
+	}
+}
+
+static void wait_for(struct sp_tended *t, const struct sp_groups *groups, __u32 fit)
+{
+	const struct sp_group *unused;
+
+	if (fit > 1 && t->last.fit != fit) {
+		sp_group_find(groups, &t->config.endpoint, t->netns_cookie, &unused);
+	} else if (fit == 0 && (t->is_new || t->last.fit)) {
+		sp_tell("%s: waiting for a reuseport group on %s%s%s", t->config.name,
+			t->config.endpoint_text, *t->config.netns ? " in " : "", t->config.netns);
+		if (t->is_new)
+			explain(t);
+	}
+	t->is_new = false;
+	t->due_ns = 0;
+	t->backoff_ns = 0;
+	become(t, SP_TEND_WAITING);
+}
+
+static bool may_retake(const struct sp_tended *t)
+{
+	return t->config.on_foreign == SP_ON_FOREIGN_RETAKE &&
+	       (!t->retaken_ns || sp_now_ns() >= t->retaken_ns + RETAKE_PAUSE_NS);
+}
+
+/* When to look again though nothing changes: a window that ends, members that could not be enrolled, kept flows. */
+static void settle(struct sp_tended *t, const struct sp_group *group)
+{
+	const struct sp_reconcile_result *result = t->result;
+	__u64 now = sp_now_ns();
+	size_t wanted = 0;
+
+	for (size_t i = 0; group && i < group->nmembers; i++)
+		wanted += !group->members[i].is_connected;
+	if (result->out_of_reach || wanted > result->live) {
+		fail(t, SP_TEND_STEERED, -EPERM);
+	} else {
+		become(t, result->size ? SP_TEND_STEERED : SP_TEND_GONE);
+		t->backoff_ns = 0;
+		t->due_ns = 0;
+	}
+	if (result->is_learning)
+		t->due_ns = now + result->learn_remaining_ns + WINDOW_SLACK_NS;
+	else if (result->is_moving && t->config.flow_idle_ns && !t->due_ns)
+		t->due_ns = now + t->config.flow_idle_ns / TIDY_PER_IDLE + SP_NS_PER_S;
+	if (result->did_replace)
+		t->retaken_ns = now;
+}
+
+static void attach(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups,
+		   const struct sp_group *group, struct sp_scanner *scanner)
+{
+	const struct sp_steered_options options = {
+		.learn_ns = t->config.learn_ns,
+		.flow_idle_ns = t->config.flow_idle_ns,
+		.track = t->config.track,
+		.hash = t->config.hash,
+		.flows = t->config.flows,
+		.slots = t->config.slots,
+	};
+	const struct sp_reconcile_options reconcile = {
+		.may_replace = may_retake(t),
+		.weights = t->config.weight,
+		.scanner = scanner,
+	};
+	int err;
+
+	err = sp_steered_attach(bpffs, t->config.name, group, &options, &reconcile, t->result);
+	if (!err)
+		sp_steered_tell_attached(t->config.name, group, t->result, sp_tell);
+	t->is_new = false;
+	err = err ?: open_pins(t, bpffs, groups);
+	if (err)
+		fail(t,
+		     err == -ENOENT ? SP_TEND_WAITING :
+		     err == -EBUSY  ? SP_TEND_FOREIGN :
+				      SP_TEND_REFUSED,
+		     err);
+	else
+		settle(t, group);
+}
+
+bool sp_tend_begin(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups,
+		   struct sp_scanner *scanner, struct sp_reconcile_job *ret_job)
+{
+	const struct sp_group *group;
+	__u32 fit;
+	int err;
+
+	memset(t->result, 0, sizeof(*t->result));
+	err = open_pins(t, bpffs, groups);
+	if (!err) {
+		*ret_job = (struct sp_reconcile_job){
+			.result = t->result,
+			.options = {
+				.may_replace = may_retake(t),
+				.may_be_partial = true,
+				.may_not_wait = true,
+				.change = t->change,
+				.weights = t->config.weight,
+				.groups = groups,
+				.scanner = scanner,
+			},
+		};
+		return true;
+	}
+	if (err != -ENOENT) {
+		fail(t, SP_TEND_REFUSED, err);
+		return false;
+	}
+
+	if (t->state == SP_TEND_STEERED || t->state == SP_TEND_GONE || t->state == SP_TEND_FOREIGN) {
+		sp_tell("%s: a command has detached it: left alone until this daemon is told to reload",
+			t->config.name);
+		become(t, SP_TEND_RELEASED);
+	}
+	group = find_group(t, groups, &fit);
+	if (t->state == SP_TEND_RELEASED)
+		t->due_ns = 0;
+	else if (group)
+		attach(t, bpffs, groups, group, scanner);
+	else
+		wait_for(t, groups, fit);
+	return false;
+}
+
+/* --- afterwards --- */
+
+static void tell(const struct sp_tended *t, enum sp_tend_state before, __u32 out_of_reach_before)
+{
+	const struct sp_reconcile_result *result = t->result;
+	char place[SP_ENDPOINT_STRLEN];
+
+	if (before == SP_TEND_WAITING || before == SP_TEND_REFUSED || before == SP_TEND_RELEASED) {
+		place_of(t->ctl, place);
+		sp_tell("%s: steered already: program %u, %u member%s of %s", t->config.name,
+			result->program_id, result->live, result->live == 1 ? "" : "s", place);
+	}
+	sp_steered_tell(t->config.name, result, sp_tell);
+	if (t->state == SP_TEND_GONE && before != SP_TEND_GONE)
+		sp_tell("%s: the group has no members now; it is attached again when its workers are back",
+			t->config.name);
+	if (result->out_of_reach && result->out_of_reach != out_of_reach_before)
+		sp_warn("%u member%s of %s cannot be reached: no traffic goes there", result->out_of_reach,
+			result->out_of_reach == 1 ? "" : "s", t->config.name);
+}
+
+static void end_job(struct sp_tended *t, const struct sp_groups *groups, int err)
+{
+	enum sp_tend_state before = t->state;
+	__u32 out_of_reach = t->out_of_reach, fit;
+
+	if (!err || err == -EINVAL) {
+		free(t->change);
+		t->change = NULL;
+	}
+	t->program_id = t->result->program_id ?: t->program_id;
+	switch (err) {
+	case 0:
+		settle(t, find_group(t, groups, &fit));
+		t->out_of_reach = t->result->out_of_reach;
+		tell(t, before, out_of_reach);
+		break;
+	case -EAGAIN: /* a window is about to end */
+		sp_steered_tell(t->config.name, t->result, sp_tell);
+		t->due_ns = sp_now_ns() + t->result->learn_remaining_ns + WINDOW_SLACK_NS;
+		break;
+	case -EINVAL: /* the weights leave nothing: told, and the rest is to be done */
+		t->due_ns = 1;
+		break;
+	case -EBUSY:
+		fail(t, SP_TEND_FOREIGN, err);
+		break;
+	default:
+		fail(t, SP_TEND_REFUSED, err);
+		break;
+	}
+}
+
+void sp_tend_end(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups,
+		 const struct sp_reconcile_job *job)
+{
+	if (job)
+		end_job(t, groups, job->err);
+	sp_pins_close(&t->pins);
+	t->last = look(t, bpffs, groups);
+	/* The scan is of the time before. */
+	if (t->result->did_attach && t->last.size) {
+		t->last.prog_id = t->program_id;
+		t->last.prog_type = BPF_PROG_TYPE_SK_REUSEPORT;
+	}
+}
