@@ -124,6 +124,11 @@ int sp_watch_open(struct sp_watch **ret_watch)
 	return 0;
 }
 
+bool sp_watch_hears(const struct sp_watch *watch, enum sp_protocol protocol)
+{
+	return watch->skel[protocol == SP_UDP ? UDP : TCP];
+}
+
 int sp_watch_fd(const struct sp_watch *watch)
 {
 	return watch->ring ? ring_buffer__epoll_fd(watch->ring) : -1;

@@ -6,6 +6,7 @@
 #ifndef STEADYPORT_WATCH_H
 #define STEADYPORT_WATCH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <steadyport/abi.h>
 
@@ -18,6 +19,9 @@ struct sp_watch;
  * Returns 0, or -ENOMEM (logged).
  */
 int sp_watch_open(struct sp_watch **ret_watch);
+
+/* True when news of this protocol come. */
+bool sp_watch_hears(const struct sp_watch *watch, enum sp_protocol protocol);
 
 /* Readable when there is news; -1: there never will be. */
 int sp_watch_fd(const struct sp_watch *watch);

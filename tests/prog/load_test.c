@@ -9,6 +9,7 @@
 #include "kernel.h"
 #include "members.h"
 #include "steer.h"
+#include "watch.h"
 
 static void load__every_protocol_hash_and_track__is_verified(void **state)
 {
@@ -50,11 +51,23 @@ static void load__members_iterator__is_verified_and_runs(void **state)
 	sp_groups_free(&groups);
 }
 
+static void load__watch__is_verified_and_attached(void **state)
+{
+	struct sp_watch *watch = NULL;
+
+	(void)state;
+	assert_int_equal(sp_watch_open(&watch), 0);
+	assert_true(sp_watch_hears(watch, SP_TCP));
+	assert_true(sp_watch_hears(watch, SP_UDP));
+	sp_watch_free(&watch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(load__every_protocol_hash_and_track__is_verified),
 		cmocka_unit_test(load__members_iterator__is_verified_and_runs),
+		cmocka_unit_test(load__watch__is_verified_and_attached),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

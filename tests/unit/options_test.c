@@ -281,13 +281,11 @@ static const char *value_of(const char *option)
 	static const struct {
 		const char *option, *value;
 	} values[] = {
-		{ "learn", "5s" },     { "track", "off" },
-		{ "flow-idle", "9s" }, { "wait", "1s" },
-		{ "slots", "64" },     { "slot", "3" },
-		{ "hash", "kernel" },  { "flows", "9" },
-		{ "netns", "1" },      { "bpffs", "/b" },
-		{ "proto", "udp" },    { "workers", "9" },
-		{ "kill", "2" },       { "seed", "00112233445566778899aabbccddeeff" },
+		{ "learn", "5s" },     { "track", "off" },   { "config", "/c" },
+		{ "flow-idle", "9s" }, { "wait", "1s" },     { "slots", "64" },
+		{ "slot", "3" },       { "hash", "kernel" }, { "flows", "9" },
+		{ "netns", "1" },      { "bpffs", "/b" },    { "proto", "udp" },
+		{ "workers", "9" },    { "kill", "2" },	     { "seed", "00112233445566778899aabbccddeeff" },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(values); i++) {
