@@ -142,7 +142,25 @@ $(foreach test,$(TESTS),$(eval $(test): $(patsubst %.c,$(BUILD)/%.o,$(wildcard $
 
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER) $(BUILD)/tests/libtests.a $(BUILD)/libsteadyport.a
 	$(say) LD $@
-	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) $(CMOCKA) -o $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) $(filter %.o,$^) $(filter %.a,$^) \
+		$(LIBS) $(CMOCKA) -o $@
+
+# The pure storm runs the program itself, compiled for this machine by the compiler that compiles it for the kernel's.
+# Its knobs are constants until the loader loads it; here they are variables.
+PURE := $(BUILD)/tests/chaos/pure
+$(PURE)/steer.o: bpf/steer.bpf.c Makefile
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) -Wno-attributes -D__bpf__ -Dconst= -Itests/chaos/pure/host -Ivmlinux \
+		-Iinclude -fPIE -O2 -g $(DEPFLAGS) -c $< -o $@
+
+# What the loader asks of the kernel is answered by tests/chaos/pure/loader.c.
+$(PURE)_test: WRAPPED := bpf_map_lookup_elem bpf_map_update_elem bpf_map_delete_elem bpf_map_lookup_batch \
+	bpf_map_lookup_and_delete_elem bpf_obj_get_info_by_fd \
+	mmap munmap close clock_gettime clock_nanosleep sp_kernel_wait_readers sp_steer_program_id \
+	sp_members_scan sp_group_socket sp_group_any_socket sp_group_attach \
+	sp_fail sp_refuse sp_hint sp_warn sp_note
+$(PURE)_test: $(PURE)/steer.o
 
 # The runner's own tests need nothing of steadyport.
 $(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Stands in for libbpf's header of this name when bpf/steer.bpf.c is compiled for this machine: the helpers that the
+ * program calls are functions of ../kernel.c. No libc header may be included: vmlinux.h defines the same types.
+ */
+#ifndef STEADYPORT_TESTS_BPF_HELPERS_H
+#define STEADYPORT_TESTS_BPF_HELPERS_H
+
+#define SEC(name)
+#define __uint(name, val) int(*name)[val]
+#define __type(name, val) __typeof__(val) *name
+#define __always_inline inline __attribute__((always_inline))
+#define __noinline __attribute__((noinline))
+
+/* libbpf has functions of these names, which the loader calls. */
+#define bpf_map_lookup_elem sp_sim_lookup
+#define bpf_map_update_elem sp_sim_update
+#define bpf_map_delete_elem sp_sim_delete
+
+void *bpf_map_lookup_elem(void *map, const void *key);
+long bpf_map_update_elem(void *map, const void *key, const void *value, __u64 flags);
+long bpf_map_delete_elem(void *map, const void *key);
+long bpf_sk_select_reuseport(struct sk_reuseport_md *md, void *map, void *key, __u64 flags);
+long bpf_skb_load_bytes(const void *md, __u32 offset, void *to, __u32 len);
+long bpf_skb_load_bytes_relative(const void *md, __u32 offset, void *to, __u32 len, __u32 start);
+void *bpf_ringbuf_reserve(void *ringbuf, __u64 size, __u64 flags);
+void bpf_ringbuf_submit(void *data, __u64 flags);
+__u64 bpf_ktime_get_ns(void);
+
+#endif
