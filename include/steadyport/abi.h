@@ -197,7 +197,8 @@ struct sp_watch_key {
 };
 
 enum sp_watch_kind {
-	SP_WATCH_LISTENS = 1, /* TCP: it is about to be a member of its group; the kernel hashes it after this */
+	SP_WATCH_LISTENS =
+		1, /* TCP: it is about to be a member of its group; the kernel hashes it after this */
 	SP_WATCH_BOUND = 2, /* UDP: it is a member */
 	SP_WATCH_GONE = 3, /* TCP: it is no member any more */
 };
