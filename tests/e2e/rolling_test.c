@@ -16,7 +16,7 @@
 #define PORT 5300
 #define WORKERS 16
 #define STEP_MS 1000
-#define WAIT_MS 200 /* between drain and stop; the flows never end, so that no wait would see them go */
+#define WAIT "200ms" /* the flows never end, so however long it waits, it will not see them go */
 
 static const struct sp_swarm_options options = {
 	.source_port = 20000, .nports = 64, .naddresses = 320, .rate = 60000
@@ -82,11 +82,12 @@ static void replace(unsigned int id)
 {
 	static __u64 all_were_asked; /* since the last one was stopped */
 	__u64 deadline = sp_lab_now_ms() + STEP_MS;
+	const struct sp_run *drain;
 	char slot[16];
 
 	snprintf(slot, sizeof(slot), "%lld", slot_of(id));
-	sp_run("drain", NAME, slot);
-	poll(NULL, 0, WAIT_MS);
+	drain = sp_run_fails(SP_EXIT_FAILED, "drain", NAME, slot, "--wait", WAIT);
+	assert_non_null(strstr(drain->err, "kept flows"));
 
 	if (id > 0)
 		sp_swarm_wait(&swarm, all_were_asked);
