@@ -57,7 +57,7 @@ static void upgrade(struct sp_meter *meter)
 static void e2e__upgrade_under_50000_datagrams_a_second__none_is_lost_and_no_flow_moves(void **state)
 {
 	const struct sp_swarm_tally *tally;
-	__u64 sent_before, start_ms, rate;
+	__u64 sent_before, lost_before, start_ms, rate;
 	struct sp_meter meter;
 
 	(void)state;
@@ -68,12 +68,19 @@ static void e2e__upgrade_under_50000_datagrams_a_second__none_is_lost_and_no_flo
 	sp_run("attach", NAME, crew.endpoint, "--learn", LEARN);
 	sp_swarm_start(&swarm);
 	sp_swarm_settle(&swarm, NAME);
+	/* From here on the kernel's own hash would put flows elsewhere: a gap between two programs would show. */
+	sp_swarm_excuse(&swarm, 1);
+	sp_crew_kill(&crew, 1);
+	sp_crew_add(&crew, WORKERS);
+	sp_run("sync", NAME);
+	sp_swarm_settle(&swarm, NAME);
 	sp_swarm_stop(&swarm);
 	/* Three of four flows were elsewhere than the table puts them, so there is something to carry over. */
 	assert_true(sp_status_int(NAME, "kept_flows") > (json_int_t)swarm.count / 2);
 
 	sp_meter_open(&meter, NAME);
 	sent_before = tally->sent;
+	lost_before = tally->lost; /* in the socket that was killed */
 	start_ms = sp_lab_now_ms();
 	sp_swarm_start(&swarm);
 	for (int i = 0; i < UPGRADES; i++) {
@@ -87,8 +94,8 @@ static void e2e__upgrade_under_50000_datagrams_a_second__none_is_lost_and_no_flo
 	print_message("    %llu datagrams over %zu flows, %llu a second\n", tally->sent - sent_before,
 		      swarm.count, rate);
 	sp_swarm_require_still(&swarm);
-	assert_int_equal(tally->lost, 0);
-	assert_int_equal(tally->answered, tally->sent);
+	assert_int_equal(tally->lost, lost_before);
+	assert_int_equal(tally->answered + tally->lost, tally->sent);
 	sp_meter_require_sum(&meter, tally->sent - sent_before);
 	expect_no_drops();
 	sp_meter_close(&meter);
