@@ -456,7 +456,7 @@ static int settle_window(struct reconcile *r)
 
 /*
  * Before a newcomer is put into a dead worker's slot, the slot must be unusable in every view in force: it would
- * pull back flows that went on to others.
+ * pull back flows that went on to others. A TCP connection is asked about once, so there is nothing to pull back.
  */
 static int clear_dead(struct reconcile *r)
 {
@@ -469,7 +469,8 @@ static int clear_dead(struct reconcile *r)
 	is_changed = sp_plan_effective(&r->current, without_newcomers);
 	if (r->is_open)
 		is_changed |= sp_plan_effective(&r->previous, without_newcomers);
-	if (!is_changed || !r->is_attached || !r->nnewcomers || r->is_enrolled)
+	if (!is_changed || !r->is_attached || !r->nnewcomers || r->is_enrolled ||
+	    r->state->ctl.protocol == SP_TCP)
 		return 0;
 	return publish(r, &r->current, r->is_open ? &r->previous : NULL);
 }
