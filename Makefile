@@ -61,7 +61,7 @@ SELFTESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/selftest/*.c))
 LIB_CFLAGS = $(eval LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LIB_PKGS)))$(LIB_CFLAGS)
 LIBS = $(eval LIBS := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS)))$(LIBS)
 CMOCKA = $(eval CMOCKA := $(shell $(PKG_CONFIG) --cflags --libs cmocka))$(CMOCKA)
-LIB_PKGS := libbpf jansson libelf zlib inih libevent_core libevent_extra libsystemd
+LIB_PKGS := libbpf jansson libelf zlib inih libevent_core libevent_extra
 
 WARNINGS := -Wall -Wextra $(WERROR)
 

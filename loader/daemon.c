@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 #include <event2/event.h>
+#include "announced.h"
 #include "cleanup.h"
 #include "daemon.h"
 #include "log.h"
@@ -57,11 +58,13 @@ struct daemon {
 	struct event *on_signal[SIGNALS];
 	struct event *on_news;
 
+	struct sp_announced announced;
 	__u64 burst_ns; /* when the burst began; 0: there is none */
 	__u64 await_ns; /* until the next look */
 	__u64 locked_ns; /* since when the lock cannot be had; 0: it could */
 	bool is_lock_told;
 	__u64 watchdog_ns;
+	char status[200]; /* as last told to the service manager */
 };
 
 static void arm(struct daemon *d, enum timer timer, __u64 in_ns)
@@ -73,20 +76,23 @@ static void arm(struct daemon *d, enum timer timer, __u64 in_ns)
 
 /* --- a pass --- */
 
-static void report_status(const struct daemon *d)
+static void report_status(struct daemon *d)
 {
-	size_t count[SP_TEND_STATES] = { 0 };
-	char text[200] = "";
-	size_t len = 0;
+	size_t count[SP_TEND_STATES] = { 0 }, len;
+	char text[sizeof(d->status)];
 
 	for (size_t i = 0; i < d->ntended; i++)
 		count[d->tended[i]->state]++;
-	for (int i = 0; i < SP_TEND_STATES && len < sizeof(text); i++) {
+	len = snprintf(text, sizeof(text), "%zu group%s", d->ntended, d->ntended == 1 ? "" : "s");
+	for (int i = 0, n = 0; i < SP_TEND_STATES && len < sizeof(text); i++) {
 		if (count[i])
-			len += snprintf(text + len, sizeof(text) - len, "%s%zu %s", len ? ", " : "", count[i],
-					sp_tend_state_name(i));
+			len += snprintf(text + len, sizeof(text) - len, "%s%zu %s", n++ ? ", " : ": ",
+					count[i], sp_tend_state_name(i));
 	}
-	sp_notify_status("%zu group%s%s%s", d->ntended, d->ntended == 1 ? "" : "s", len ? ": " : "", text);
+	if (!strcmp(text, d->status))
+		return;
+	strcpy(d->status, text);
+	sp_notify_status(text);
 }
 
 /* Commands that hold it longer than a second tell their own story; ours is told once. */
@@ -172,12 +178,7 @@ static void arm_due(struct daemon *d)
 /* For sockets that were announced and not seen, with growing pauses until they are forgotten. */
 static void arm_await(struct daemon *d, const struct sp_groups *groups)
 {
-	__u64 now = sp_now_ns();
-	bool is_any = false;
-
-	for (size_t i = 0; i < d->ntended; i++)
-		is_any |= sp_tend_still_awaits(d->tended[i], groups, now);
-	if (!is_any)
+	if (!sp_announced_prune(&d->announced, groups, sp_now_ns()))
 		return;
 	arm(d, AWAIT, d->await_ns);
 	d->await_ns *= 2;
@@ -232,14 +233,11 @@ static void hear(void *ctx, const struct sp_watch_event *event)
 	__u64 now = sp_now_ns(), left;
 	bool is_ours = false;
 
-	for (size_t i = 0; i < d->ntended; i++) {
-		if (!sp_tend_is_about(d->tended[i], event))
-			continue;
-		sp_tend_hear(d->tended[i], event);
-		is_ours = true;
-	}
+	for (size_t i = 0; i < d->ntended; i++)
+		is_ours |= sp_tend_is_about(d->tended[i], event);
 	if (!is_ours)
 		return;
+	sp_announced_add(&d->announced, event);
 	d->await_ns = AWAIT_FIRST_NS;
 	d->burst_ns = d->burst_ns ?: now;
 	left = d->burst_ns + BURST_MAX_NS > now ? d->burst_ns + BURST_MAX_NS - now : 0;

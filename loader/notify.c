@@ -1,51 +1,94 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* What the service manager is told. A manager that does not listen is no reason to fail. */
+/* What the service manager is told. */
 #include "notify.h"
 
-#include <stdarg.h>
-#include <stdint.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <systemd/sd-daemon.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "cleanup.h"
 #include "state.h"
 #include "value.h"
 
-#define STATUS_MAX 256
+#define PATIENCE_S 1
+#define TEXT_MAX 256
+
+/* The address of $NOTIFY_SOCKET: a path, or with @ a name in the abstract namespace. Returns its length, 0: none. */
+static socklen_t manager_address(struct sockaddr_un *ret)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+	size_t len = name ? strlen(name) : 0;
+
+	if (len < 2 || len >= sizeof(ret->sun_path) || (name[0] != '/' && name[0] != '@'))
+		return 0;
+	*ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(ret->sun_path, name, len);
+	if (name[0] == '@')
+		ret->sun_path[0] = '\0';
+	return offsetof(struct sockaddr_un, sun_path) + len;
+}
+
+/* @flags: MSG_DONTWAIT for what may get lost */
+static void notify(const char *text, int flags)
+{
+	const struct timeval patience = { .tv_sec = PATIENCE_S };
+	struct sockaddr_un address;
+	socklen_t len = manager_address(&address);
+	sp_autoclose int fd = -1;
+
+	if (!len)
+		return;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)))
+		return;
+	sendto(fd, text, strlen(text), flags | MSG_NOSIGNAL, (struct sockaddr *)&address, len);
+}
 
 void sp_notify_ready(void)
 {
-	sd_notify(0, "READY=1");
+	notify("READY=1", 0);
 }
 
 /* The time tells it which READY belongs to this reload. */
 void sp_notify_reloading(void)
 {
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", sp_now_ns() / 1000);
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu", sp_now_ns() / 1000);
+	notify(text, 0);
 }
 
 void sp_notify_stopping(void)
 {
-	sd_notify(0, "STOPPING=1");
+	notify("STOPPING=1", 0);
 }
 
-void sp_notify_status(const char *fmt, ...)
+void sp_notify_status(const char *text)
 {
-	char text[STATUS_MAX];
-	va_list ap;
+	char line[TEXT_MAX];
 
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	sd_notifyf(0, "STATUS=%s", text);
+	snprintf(line, sizeof(line), "STATUS=%s", text);
+	notify(line, MSG_DONTWAIT);
 }
 
+/* $WATCHDOG_PID says for whom it is, where a manager sets it. */
 __u64 sp_notify_watchdog_ns(void)
 {
-	uint64_t usec = 0;
+	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+	__u64 value;
 
-	return sd_watchdog_enabled(0, &usec) > 0 ? usec * (SP_NS_PER_MS / 1000) : 0;
+	if (!usec || !sp_value_number(usec, 1, ~0ULL / SP_NS_PER_S, &value))
+		return 0;
+	if (pid && strtol(pid, NULL, 10) != getpid())
+		return 0;
+	return value * (SP_NS_PER_MS / 1000);
 }
 
 void sp_notify_alive(void)
 {
-	sd_notify(0, "WATCHDOG=1");
+	notify("WATCHDOG=1", MSG_DONTWAIT);
 }

@@ -197,14 +197,16 @@ int sp_steered_attach(const char *bpffs, const char *name, const struct sp_group
 
 /* --- reconcile --- */
 
-static int make_room(const char *bpffs, struct sp_pins *pins, struct sp_reconcile_result *result)
+bool sp_steered_lacks_room(const struct sp_pins *pins, const struct sp_reconcile_result *result)
+{
+	return result->nslots > sp_state_counter_slots(pins);
+}
+
+int sp_steered_make_room(const char *bpffs, struct sp_pins *pins, struct sp_reconcile_result *result)
 {
 	bool was_attached;
 	int err;
 
-	if (result->nslots <= sp_state_counter_slots(pins))
-		return 0;
-	/* Until then the new slots were counted in the group's row. */
 	sp_note("%s: slot %u needs counters of its own: replacing the program", pins->name,
 		result->nslots - 1);
 	err = sp_swap(bpffs, pins, result->nslots, &was_attached);
@@ -219,10 +221,6 @@ void sp_steered_reconcile_all(const char *bpffs, struct sp_pins *const *pins, st
 		jobs[i].err = sp_swap_complete(bpffs, pins[i]);
 	}
 	sp_reconcile_all(jobs, njobs);
-	for (size_t i = 0; i < njobs; i++) {
-		if (!jobs[i].err)
-			jobs[i].err = make_room(bpffs, pins[i], jobs[i].result);
-	}
 }
 
 int sp_steered_reconcile(const char *bpffs, struct sp_pins *pins, const struct sp_reconcile_options *options,
@@ -231,6 +229,8 @@ int sp_steered_reconcile(const char *bpffs, struct sp_pins *pins, const struct s
 	struct sp_reconcile_job job = { .options = *options, .result = ret_result };
 
 	sp_steered_reconcile_all(bpffs, &pins, &job, 1);
+	if (!job.err && sp_steered_lacks_room(pins, ret_result))
+		job.err = sp_steered_make_room(bpffs, pins, ret_result);
 	return job.err;
 }
 

@@ -53,9 +53,18 @@ int sp_steered_detach(const char *bpffs, const char *name, const struct sp_group
 int sp_steered_reconcile(const char *bpffs, struct sp_pins *pins, const struct sp_reconcile_options *options,
 			 struct sp_reconcile_result *ret_result);
 
-/* The same for several groups at once, see sp_reconcile_all(). @pins: of each job, whose own is set to it */
+/*
+ * The same for several groups at once, see sp_reconcile_all(), but that no room is made: it takes a program that must
+ * be verified. @pins: of each job, whose own is set to it
+ */
 void sp_steered_reconcile_all(const char *bpffs, struct sp_pins *const *pins, struct sp_reconcile_job *jobs,
 			      size_t njobs);
+
+/* True when there are slots that are counted in the group's row, for they have no counters of their own. */
+bool sp_steered_lacks_room(const struct sp_pins *pins, const struct sp_reconcile_result *result);
+
+/* Replaces the program by one with more counters. @result: the program's id is updated. Returns 0 or -errno (logged). */
+int sp_steered_make_room(const char *bpffs, struct sp_pins *pins, struct sp_reconcile_result *result);
 
 /* True when the group is the one that these pins are for. */
 bool sp_steered_is_at(const struct sp_ctl *ctl, const struct sp_group *group);

@@ -19,8 +19,8 @@
 #define BACKOFF_MAX_NS (60 * SP_NS_PER_S)
 #define RETAKE_PAUSE_NS (10 * SP_NS_PER_S) /* two programs that take a group from each other do it in turns */
 #define TIDY_PER_IDLE 4 /* looks for kept flows that are needed no more, in the time after which one is */
+#define ROOM_QUIET_NS (3 * SP_NS_PER_S)
 #define WINDOW_SLACK_NS SP_NS_PER_MS /* after the end of a learn window */
-#define AWAIT_NS (200 * SP_NS_PER_MS) /* for listen() to get from its announcement to its end */
 
 const char *sp_tend_state_name(enum sp_tend_state state)
 {
@@ -175,47 +175,11 @@ static void apply_config(struct sp_tended *t)
 	t->change = change_weights(t);
 }
 
-/* --- announcements --- */
-
 bool sp_tend_is_about(const struct sp_tended *t, const struct sp_watch_event *event)
 {
 	return t->config.endpoint.protocol == event->key.protocol &&
 	       t->config.endpoint.port == event->key.port &&
 	       (!t->netns_cookie || t->netns_cookie == event->netns_cookie);
-}
-
-void sp_tend_hear(struct sp_tended *t, const struct sp_watch_event *event)
-{
-	/* What has no place here is found by the sweep. */
-	if (event->kind == SP_WATCH_GONE || t->nawaited == SP_TEND_AWAITED_MAX)
-		return;
-	t->awaited[t->nawaited++] =
-		(struct sp_tend_awaited){ .cookie = event->cookie, .heard_ns = event->time_ns };
-}
-
-static bool shows(const struct sp_groups *groups, __u64 cookie)
-{
-	for (size_t i = 0; i < groups->ngroups; i++) {
-		const struct sp_group *g = &groups->groups[i];
-
-		for (size_t j = 0; j < g->nmembers; j++) {
-			if (g->members[j].cookie == cookie)
-				return true;
-		}
-	}
-	return false;
-}
-
-bool sp_tend_still_awaits(struct sp_tended *t, const struct sp_groups *groups, __u64 now_ns)
-{
-	size_t left = 0;
-
-	for (size_t i = 0; i < t->nawaited; i++) {
-		if (now_ns < t->awaited[i].heard_ns + AWAIT_NS && !shows(groups, t->awaited[i].cookie))
-			t->awaited[left++] = t->awaited[i];
-	}
-	t->nawaited = left;
-	return left;
 }
 
 /* --- looking --- */
@@ -307,7 +271,7 @@ static void fail(struct sp_tended *t, enum sp_tend_state state, int err)
 	t->due_ns = 0;
 	if (err == -EEXIST || err == -EPROTO)
 		return;
-	if (err == -EBUSY) {
+	if (err == -EBUSY && t->result->did_replace) { /* by another program */
 		if (t->config.on_foreign == SP_ON_FOREIGN_RETAKE)
 			t->due_ns = t->retaken_ns + RETAKE_PAUSE_NS;
 		return;
@@ -433,7 +397,7 @@ static void settle(struct sp_tended *t, const struct sp_group *group)
 
 	for (size_t i = 0; group && i < group->nmembers; i++)
 		wanted += !group->members[i].is_connected;
-	if (result->out_of_reach || wanted > result->live) {
+	if (result->out_of_reach || result->taken || wanted > result->live) {
 		fail(t, SP_TEND_STEERED, -EPERM);
 	} else {
 		become(t, result->size ? SP_TEND_STEERED : SP_TEND_GONE);
@@ -446,6 +410,27 @@ static void settle(struct sp_tended *t, const struct sp_group *group)
 		t->due_ns = now + t->config.flow_idle_ns / TIDY_PER_IDLE + SP_NS_PER_S;
 	if (result->did_replace)
 		t->retaken_ns = now;
+}
+
+/*
+ * More counters for more slots, when nothing joins any more: it takes a program to be verified, some 100 ms in which
+ * no other group is looked after. Until then the new slots are counted in the group's row.
+ */
+static void make_room(struct sp_tended *t, const char *bpffs)
+{
+	__u64 at = sp_now_ns() + ROOM_QUIET_NS;
+
+	if (!sp_steered_lacks_room(&t->pins, t->result))
+		return;
+	if (t->result->nenrolled) {
+		if (!t->due_ns || t->due_ns > at)
+			t->due_ns = at;
+		return;
+	}
+	if (!sp_steered_make_room(bpffs, &t->pins, t->result))
+		t->program_id = t->result->program_id;
+	/* The pins are others now: look at them at once. */
+	t->due_ns = 1;
 }
 
 static void attach(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups,
@@ -527,7 +512,7 @@ bool sp_tend_begin(struct sp_tended *t, const char *bpffs, const struct sp_group
 
 /* --- afterwards --- */
 
-static void tell(const struct sp_tended *t, enum sp_tend_state before, __u32 out_of_reach_before)
+static void tell(struct sp_tended *t, enum sp_tend_state before)
 {
 	const struct sp_reconcile_result *result = t->result;
 	char place[SP_ENDPOINT_STRLEN];
@@ -541,15 +526,19 @@ static void tell(const struct sp_tended *t, enum sp_tend_state before, __u32 out
 	if (t->state == SP_TEND_GONE && before != SP_TEND_GONE)
 		sp_tell("%s: the group has no members now; it is attached again when its workers are back",
 			t->config.name);
-	if (result->out_of_reach && result->out_of_reach != out_of_reach_before)
-		sp_warn("%u member%s of %s cannot be reached: no traffic goes there", result->out_of_reach,
-			result->out_of_reach == 1 ? "" : "s", t->config.name);
+	/* The next look finds the same: told once. */
+	if (result->out_of_reach != t->warned[0] || result->taken != t->warned[1] ||
+	    result->outside != t->warned[2])
+		sp_steered_warn(t->config.name, result);
+	t->warned[0] = result->out_of_reach;
+	t->warned[1] = result->taken;
+	t->warned[2] = result->outside;
 }
 
 static void end_job(struct sp_tended *t, const struct sp_groups *groups, int err)
 {
 	enum sp_tend_state before = t->state;
-	__u32 out_of_reach = t->out_of_reach, fit;
+	__u32 fit;
 
 	if (!err || err == -EINVAL) {
 		free(t->change);
@@ -559,8 +548,7 @@ static void end_job(struct sp_tended *t, const struct sp_groups *groups, int err
 	switch (err) {
 	case 0:
 		settle(t, find_group(t, groups, &fit));
-		t->out_of_reach = t->result->out_of_reach;
-		tell(t, before, out_of_reach);
+		tell(t, before);
 		break;
 	case -EAGAIN: /* a window is about to end */
 		sp_steered_tell(t->config.name, t->result, sp_tell);
@@ -583,6 +571,8 @@ void sp_tend_end(struct sp_tended *t, const char *bpffs, const struct sp_groups 
 {
 	if (job)
 		end_job(t, groups, job->err);
+	if (job && !job->err)
+		make_room(t, bpffs);
 	sp_pins_close(&t->pins);
 	t->last = look(t, bpffs, groups);
 	/* The scan is of the time before. */

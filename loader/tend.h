@@ -40,14 +40,6 @@ struct sp_tend_look {
 	__u32 pad;
 };
 
-#define SP_TEND_AWAITED_MAX 64
-
-/* A socket that was announced and that no scan has shown yet. */
-struct sp_tend_awaited {
-	__u64 cookie;
-	__u64 heard_ns; /* CLOCK_MONOTONIC */
-};
-
 struct sp_tended {
 	struct sp_config_group config;
 	enum sp_tend_state state;
@@ -63,11 +55,9 @@ struct sp_tended {
 	__u32 program_id;
 
 	struct sp_tend_look last;
-	struct sp_tend_awaited awaited[SP_TEND_AWAITED_MAX];
-	size_t nawaited;
 	__u64 due_ns; /* CLOCK_MONOTONIC: to be looked after though nothing seems to have changed; 0: no need */
 	__u64 backoff_ns; /* until the next try, while something fails; 0: nothing does */
-	__u32 out_of_reach; /* members, as last told */
+	__u32 warned[3]; /* members out of reach, taken, and sockets outside, as last told */
 	__u64 retaken_ns; /* when it was last taken back from another program */
 
 	struct sp_change *change; /* of the job: weights of the configuration; NULL: none */
@@ -85,14 +75,8 @@ void sp_tend_free(struct sp_tended **tended);
  */
 void sp_tend_reconfigure(struct sp_tended *tended, const struct sp_config_group *config, const char *path);
 
-/* A socket of this group's port was announced. */
-void sp_tend_hear(struct sp_tended *tended, const struct sp_watch_event *event);
-
 /* True when the event may be about this group. */
 bool sp_tend_is_about(const struct sp_tended *tended, const struct sp_watch_event *event);
-
-/* Forgets the announced sockets that the scan shows, or that have not come. True when some are still to come. */
-bool sp_tend_still_awaits(struct sp_tended *tended, const struct sp_groups *groups, __u64 now_ns);
 
 /* True when there is something to do. Costs a stat() and a walk over the scan. */
 bool sp_tend_is_due(struct sp_tended *tended, const char *bpffs, const struct sp_groups *groups,

@@ -28,7 +28,7 @@ has_bpftool() {
 	return 1
 }
 
-build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev libsystemd-dev pkg-config)
+build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev pkg-config)
 test=(libcmocka-dev iproute2 clang-format shellcheck qemu-system-x86 busybox-static cpio)
 
 (($# > 0)) || usage
