@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "cleanup.h"
+#include "pin.h"
 
 #define CROWD_TIMEOUT_MS 30000
 
@@ -132,7 +133,7 @@ int sp_run_teardown(void **state)
 
 	(void)state;
 	while (dir && (entry = readdir(dir))) {
-		if (entry->d_name[0] != '.')
+		if (sp_name_is_valid(entry->d_name))
 			detach(entry->d_name);
 	}
 	if (dir)

@@ -118,6 +118,23 @@ static bool read_some(struct sp_run *run, __u64 deadline)
 	return true;
 }
 
+void sp_run_drain(struct sp_run *run)
+{
+	struct pollfd streams[2] = {
+		{ .fd = run->out_fd, .events = POLLIN },
+		{ .fd = run->err_fd, .events = POLLIN },
+	};
+
+	while (poll(streams, 2, 0) > 0) {
+		if (streams[0].revents)
+			drain(&run->out_fd, &run->out, &run->out_len);
+		if (streams[1].revents)
+			drain(&run->err_fd, &run->err, &run->err_len);
+		streams[0].fd = run->out_fd;
+		streams[1].fd = run->err_fd;
+	}
+}
+
 static bool is_same_link(const char *a, const char *b)
 {
 	char x[PATH_MAX], y[PATH_MAX];

@@ -49,6 +49,8 @@ void sp_run_start(struct sp_run *run, const struct sp_run_setup *setup, const ch
  * those that were started and not waited for.
  */
 void sp_run_wait(struct sp_run *run);
+/* Takes what it has said until now. */
+void sp_run_drain(struct sp_run *run);
 /* True when it has ended; sp_run_wait() still has to be called. */
 bool sp_run_has_ended(const struct sp_run *run);
 /* Waits until stderr holds the text; fails when the program ends before. */

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * `steadyport run` under test, and the service manager that started it: a socket of ours takes what it notifies.
+ * There is one at a time. Every function fails the test that calls it when the thing cannot be done.
+ */
+#ifndef STEADYPORT_TESTS_KEEPER_H
+#define STEADYPORT_TESTS_KEEPER_H
+
+#include "run.h"
+
+#define SP_KEEPER_NOTIFIED_MAX (64 * 1024)
+
+struct sp_keeper {
+	struct sp_run run;
+	char directory[64]; /* of its configuration */
+	char config[96];
+	char notified[SP_KEEPER_NOTIFIED_MAX]; /* all that it said to its manager, a line each */
+	size_t notified_len;
+	int manager; /* our end of NOTIFY_SOCKET */
+	__u64 watchdog_usec; /* what its manager asks for; 0: nothing */
+	bool has_journal; /* its stderr is the journal */
+	bool has_no_cgroups; /* no cgroup2 is mounted where it runs */
+};
+
+/* Starts it and waits until it is ready. Settings that are not zero in @keeper are those of the manager. */
+void sp_keeper_start(struct sp_keeper *keeper, const char *config);
+/* The same, but it is not waited for. */
+void sp_keeper_launch(struct sp_keeper *keeper, const char *config);
+
+/* Gives it another configuration (NULL: the same) and waits until it has read it. */
+void sp_keeper_reload(struct sp_keeper *keeper, const char *config);
+
+/* Waits until it has said this on stderr, or to its manager, since its start. */
+void sp_keeper_wait(struct sp_keeper *keeper, const char *text);
+void sp_keeper_wait_notified(struct sp_keeper *keeper, const char *text);
+/* True when it has said it until now. */
+bool sp_keeper_has_said(struct sp_keeper *keeper, const char *text);
+
+/* SIGTERM: it must end well. SIGKILL. Its configuration stays for the next start with NULL. */
+void sp_keeper_stop(struct sp_keeper *keeper);
+void sp_keeper_kill(struct sp_keeper *keeper);
+
+/* Polls until the group has so many slots that are live, or is attached or not. */
+void sp_keeper_wait_enrolled(const char *name, json_int_t count);
+
+/* Teardown of a case: ends it, and all that sp_run_teardown() ends. For cmocka. */
+int sp_keeper_teardown(void **state);
+
+#endif
