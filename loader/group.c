@@ -266,3 +266,14 @@ int sp_group_detach(int socket)
 
 	return setsockopt(socket, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof(unused)) ? -errno : 0;
 }
+
+int sp_group_wake(int socket)
+{
+	return shutdown(socket, SHUT_WR) ? -errno : 0;
+}
+
+/* inet_shutdown() disconnects a socket that listens: tcp_disconnect() ends with inet_csk_listen_stop(), as close() does. */
+int sp_group_stop(int socket)
+{
+	return shutdown(socket, SHUT_RD) ? -errno : 0;
+}

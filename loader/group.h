@@ -53,6 +53,15 @@ int sp_group_any_socket(const struct sp_group *group, int *ret_fd);
 int sp_group_attach(int socket, int prog);
 int sp_group_detach(int socket);
 
+/* Wakes all who wait for a listening socket, and changes nothing else: see wake.h. Returns 0 or -errno (not logged). */
+int sp_group_wake(int socket);
+
+/*
+ * Ends the listening at once, whoever else holds the socket: it leaves its group, and the connections that wait in it
+ * go to those whom the program names. Returns 0 or -errno (not logged).
+ */
+int sp_group_stop(int socket);
+
 /* "tcp:0.0.0.0:8080", the form an ENDPOINT has. Returns buf. */
 const char *sp_group_endpoint(const struct sp_group *group, char buf[SP_ENDPOINT_STRLEN]);
 

@@ -39,7 +39,7 @@ int sp_lab_address(const char *text, struct sp_address *ret)
 	return 0;
 }
 
-static int bring_up_loopback(void)
+int sp_lab_bring_up_loopback(void)
 {
 	sp_autoclose int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct ifreq request = { .ifr_name = "lo" };
@@ -72,7 +72,7 @@ int sp_lab_enter(const char *bpffs)
 			sp_hint("say where: --bpffs DIR, an existing directory");
 		return err;
 	}
-	err = bring_up_loopback();
+	err = sp_lab_bring_up_loopback();
 	if (err)
 		return sp_fail(err, "cannot bring up the private loopback device");
 	return 0;

@@ -23,6 +23,9 @@
  */
 int sp_lab_enter(const char *bpffs);
 
+/* Brings up the loopback device of the network namespace that the caller is in. */
+int sp_lab_bring_up_loopback(void);
+
 /* Gives the loopback device one more address, a host route of its own (/32 or /128). */
 int sp_lab_add_address(const struct sp_address *address);
 
@@ -38,6 +41,7 @@ struct sp_lab_options {
 	bool reuseport;
 	bool is_v6only;
 	bool is_paused; /* from the start, see sp_lab_pause() */
+	bool sleeps; /* looks for connections only when the kernel says that there are some */
 	__u32 backlog; /* TCP; 0: 4096 */
 	__u32 uid; /* becomes this user before it opens the socket; 0: stays what it is */
 	__u32 fastopen; /* TCP: connections whose SYN brought data that may wait at once; 0: no TCP Fast Open */

@@ -321,7 +321,8 @@ static void serve(struct server *server)
 		 * Wakes up by itself, too: some kernels, 6.1.174 is one, queue a migrated connection without
 		 * waking anybody. Such a connection should be late here, not lost.
 		 */
-		int n = epoll_wait(server->epoll, events, EVENTS, 50);
+		int n = epoll_wait(server->epoll, events, EVENTS, server->options.sleeps ? -1 : 50);
+		bool is_asked = !server->options.sleeps;
 
 		for (int i = 0; i < n; i++) {
 			int fd = events[i].data.u32;
@@ -329,11 +330,13 @@ static void serve(struct server *server)
 			if (fd == server->control) {
 				if (!obey(server))
 					return;
-			} else if (!is_own(server, fd) && server->protocol == SP_TCP) {
+			} else if (is_own(server, fd)) {
+				is_asked = true;
+			} else if (server->protocol == SP_TCP) {
 				answer(server, fd);
 			}
 		}
-		for (__u32 i = 0; i < server->nsockets && !server->is_paused; i++) {
+		for (__u32 i = 0; i < server->nsockets && is_asked && !server->is_paused; i++) {
 			if (server->protocol == SP_TCP)
 				accept_all(server, server->sockets[i]);
 			else
