@@ -68,24 +68,32 @@ static int open_netns(const char *pid_or_path, int *ret_fd)
 	return 0;
 }
 
-static int enter_and_read_cookie(int fd, int own, const char *pid_or_path, __u64 *ret_cookie)
+int sp_netns_call(int fd, int (*call)(void *ctx), void *ctx)
 {
-	int err, back;
+	sp_autoclose int own = open(OWN_NETNS, O_RDONLY | O_CLOEXEC);
+	int err;
 
-	if (setns(fd, CLONE_NEWNET)) {
-		err = sp_fail(-errno, "cannot enter the network namespace of %s", pid_or_path);
+	if (own < 0 || setns(fd, CLONE_NEWNET))
+		return -errno;
+	err = call(ctx);
+	return setns(own, CLONE_NEWNET) ? -EXDEV : err;
+}
+
+static int call_read_cookie(void *ctx)
+{
+	return read_cookie(ctx);
+}
+
+static int read_cookie_of(int fd, const char *pid_or_path, __u64 *ret_cookie)
+{
+	int err = sp_netns_call(fd, call_read_cookie, ret_cookie);
+
+	if (err) {
+		sp_fail(err, "cannot enter the network namespace of %s", pid_or_path);
 		if (err == -EPERM)
 			sp_hint("run it as root, or with CAP_SYS_ADMIN");
-		return err;
 	}
-	err = read_cookie(ret_cookie);
-	/* Everything after this would happen in the wrong namespace. */
-	back = setns(own, CLONE_NEWNET) ? -errno : 0;
-	if (back)
-		return sp_fail(back, "cannot return from the network namespace of %s", pid_or_path);
-	if (err)
-		return sp_fail(err, "cannot read the cookie of the network namespace of %s", pid_or_path);
-	return 0;
+	return err;
 }
 
 int sp_netns_resolve(const char *pid_or_path, __u64 *ret_cookie, __u32 *ret_inode)
@@ -110,7 +118,7 @@ int sp_netns_resolve(const char *pid_or_path, __u64 *ret_cookie, __u32 *ret_inod
 		if (err)
 			return sp_fail(err, "cannot read the cookie of the network namespace");
 	} else {
-		err = enter_and_read_cookie(fd, own, pid_or_path, &cookie);
+		err = read_cookie_of(fd, pid_or_path, &cookie);
 		if (err)
 			return err;
 	}

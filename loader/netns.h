@@ -16,6 +16,14 @@
  */
 int sp_netns_resolve(const char *pid_or_path, __u64 *ret_cookie, __u32 *ret_inode);
 
+/**
+ * sp_netns_call - call a function in another network namespace
+ * @fd: of the namespace; needs CAP_SYS_ADMIN
+ * Returns what @call returns; the -errno of what kept it from being called; -EXDEV when there is no way back, and
+ * everything the caller does from now on happens in the wrong namespace. Not logged.
+ */
+int sp_netns_call(int fd, int (*call)(void *ctx), void *ctx);
+
 /*
  * "host" for that of process 1, else the name that `ip netns` knows, else the inode in digits, as `ls -l
  * /proc/PID/ns/net` shows it. Returns buf.
