@@ -26,14 +26,17 @@ enum reason {
 	REASON_OWNER,
 	REASON_PROBE,
 	REASON_SCAN,
+	REASON_PARK, /* no worker is live: it waits in the parking socket */
 	REASON_KEPT, /* the flow table names the slot */
 	REASON_PREVIOUS, /* the view before the change does, and its learn window is open */
 };
 
 static const char *const reason_names[] = {
-	[REASON_OWNER] = "owner", [REASON_PROBE] = "probe",	  [REASON_SCAN] = "scan",
-	[REASON_KEPT] = "kept",	  [REASON_PREVIOUS] = "previous",
+	[REASON_OWNER] = "owner", [REASON_PROBE] = "probe", [REASON_SCAN] = "scan",
+	[REASON_PARK] = "parked", [REASON_KEPT] = "kept",   [REASON_PREVIOUS] = "previous",
 };
+
+_Static_assert((int)REASON_PARK == (int)SP_HOW_PARK, "enum reason begins like enum sp_how");
 
 struct flow {
 	struct sp_address src, dst;
@@ -220,11 +223,11 @@ static int kept_slot(const struct sp_snapshot *s, __u64 hash, struct taker *take
 
 static struct decision choose_current(const struct sp_view *view, __u64 hash, struct taker *taker)
 {
-	int choice = sp_choose(view, hash, taker, take);
+	int choice = taker->state->ctl.protocol == SP_TCP ? sp_choose_tcp(view, hash, taker, take) :
+							    sp_choose(view, hash, taker, take);
 
 	if (choice < 0)
 		return (struct decision){ .slot = -1 };
-	/* enum reason begins like enum sp_how. */
 	return (struct decision){ .slot = SP_CHOICE_SLOT(choice),
 				  .reason = (enum reason)SP_CHOICE_HOW(choice) };
 }
@@ -282,7 +285,7 @@ static void list_probes(const struct sp_view *view, struct answer *a)
 
 		if (slot < SP_SLOTS_MAX)
 			add_probe(a, slot);
-		has_now |= (int)slot == a->now.slot || a->now.reason > REASON_SCAN;
+		has_now |= (int)slot == a->now.slot || a->now.reason > REASON_PARK;
 		has_next |= (int)slot == a->next.slot;
 	}
 	add_probe(a, a->now.slot);
@@ -306,6 +309,8 @@ static const char *probe_state(const struct sp_snapshot *s, int slot)
 {
 	if (!sp_slot_is_live(s->state, slot))
 		return "dead";
+	if (slot == SP_SLOT_PARK && sp_state_parks(s->state))
+		return "parking";
 	return sp_is_usable(sp_state_current(s->state), slot) ? "live" : "not usable";
 }
 
@@ -364,6 +369,10 @@ static const char *remark(const struct answer *a, int slot, char buf[REMARK_STRL
 	else if (slot == a->now.slot && a->now.reason == REASON_PREVIOUS)
 		snprintf(buf, REMARK_STRLEN,
 			 "<- goes here: it went here before the change, which is being learned");
+	else if (slot == a->now.slot && a->now.reason == REASON_PARK)
+		snprintf(buf, REMARK_STRLEN, "<- waits here, in the parking socket");
+	else if (slot == a->next.slot && a->next.reason == REASON_PARK)
+		snprintf(buf, REMARK_STRLEN, "   would wait here if slot %d died", a->now.slot);
 	else if (slot == a->now.slot)
 		snprintf(buf, REMARK_STRLEN, "<- goes here%s",
 			 a->follows_kernel ? " once the learning is over" : "");
@@ -423,6 +432,8 @@ static void print_answer(const struct sp_snapshot *s, const struct answer *a)
 		sp_render_line("No slot is live: the kernel's own hash decides. Enrol new workers: "
 			       "steadyport sync %s",
 			       s->pins.name);
+	else if (a->now.reason == REASON_PARK)
+		sp_render_line("No worker is live: it waits until one is.");
 	else if (a->next.slot < 0)
 		sp_render_line("If slot %d died, none would be left.", a->now.slot);
 	if (a->follows_kernel)

@@ -41,6 +41,12 @@ static inline bool sp_slot_is_live(const struct sp_state *state, __u32 slot)
 /* The slot that holds the socket with this cookie, or -1. */
 int sp_state_slot_of(const struct sp_state *state, __u64 cookie);
 
+/* A daemon's parking socket is in its slot. */
+static inline bool sp_state_parks(const struct sp_state *state)
+{
+	return state->info[SP_SLOT_PARK].state == SP_SLOT_PARKED && state->cookie[SP_SLOT_PARK] != 0;
+}
+
 /* The group's own address, for printing and matching. */
 void sp_state_address(const struct sp_state *state, struct sp_address *ret_address);
 

@@ -129,8 +129,15 @@ static __always_inline int sp_choose(const struct sp_view *view, __u64 hash, voi
 {
 	int choice = sp_choose_usable(view, hash, ctx, take);
 
-	if (choice < 0)
-		choice = sp_choose_scan(view, hash, false, ctx, take);
+	return choice >= 0 ? choice : sp_choose_scan(view, hash, false, ctx, take);
+}
+
+/* The same for TCP: a connection can wait for a worker. */
+static __always_inline int sp_choose_tcp(const struct sp_view *view, __u64 hash, void *ctx,
+					 int (*take)(void *ctx, __u32 slot))
+{
+	int choice = sp_choose(view, hash, ctx, take);
+
 	return choice >= 0 ? choice : sp_choose_park(view, ctx, take);
 }
 

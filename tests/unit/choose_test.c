@@ -305,6 +305,77 @@ static void choose__slots_die__i2_their_flows_spread_by_weight(void **state)
 	}
 }
 
+static void choose__no_worker_is_live__tcp_parks(void **state)
+{
+	(void)state;
+	view_of(8);
+	memset(sockets.is_live, 0, sizeof(sockets.is_live));
+	sockets.is_live[SP_SLOT_PARK] = true;
+	for (__u32 h = 0; h < 64; h++)
+		assert_int_equal(sp_choose_tcp(&view, hash_of(h, 7), &sockets, take),
+				 SP_CHOICE(SP_SLOT_PARK, SP_HOW_PARK));
+	/* Also where no slot was ever used, or every worker was retired. */
+	view_of(0);
+	sockets.is_live[SP_SLOT_PARK] = true;
+	assert_int_equal(sp_choose_tcp(&view, next_random(), &sockets, take),
+			 SP_CHOICE(SP_SLOT_PARK, SP_HOW_PARK));
+	sockets.is_live[SP_SLOT_PARK] = false;
+	assert_int_equal(sp_choose_tcp(&view, next_random(), &sockets, take), SP_CHOICE_NONE);
+}
+
+static void choose__no_worker_is_live__udp_does_not_park(void **state)
+{
+	(void)state;
+	view_of(8);
+	memset(sockets.is_live, 0, sizeof(sockets.is_live));
+	sockets.is_live[SP_SLOT_PARK] = true;
+	assert_int_equal(sp_choose(&view, next_random(), &sockets, take), SP_CHOICE_NONE);
+	assert_int_equal(sp_choose_usable(&view, next_random(), &sockets, take), SP_CHOICE_NONE);
+}
+
+static void choose__any_worker_is_live__parking_is_not_even_asked(void **state)
+{
+	(void)state;
+	for (__u32 nslots = 1; nslots <= SP_SLOT_PARK; nslots += 1 + nslots / 2) {
+		for (int n = 0; n < 200; n++) {
+			__u32 live = below(nslots);
+			__u64 hash = next_random();
+			int choice;
+
+			view_of(nslots);
+			for (__u32 b = 0; b < SP_BUCKETS; b += 1 + below(64))
+				view.owner[b] = below(nslots);
+			memset(sockets.is_live, 0, sizeof(sockets.is_live));
+			sockets.is_live[live] = true;
+			/* The last resort, a slot that takes no new flows, comes before it, too. */
+			set_usable(live, n % 2);
+			choice = sp_choose(&view, hash, &sockets, take);
+			assert_int_equal(SP_CHOICE_SLOT(choice), live);
+			sockets.is_live[SP_SLOT_PARK] = true;
+			assert_int_equal(sp_choose_tcp(&view, hash, &sockets, take), choice);
+		}
+	}
+}
+
+/* Slot 1023 is a worker's where the view has 1024 slots: it is chosen as any other, and there is no parking. */
+static void choose__worker_holds_the_parking_slot__is_a_worker(void **state)
+{
+	(void)state;
+	view_of(SP_SLOTS_MAX);
+	memset(sockets.is_live, 0, sizeof(sockets.is_live));
+	sockets.is_live[SP_SLOT_PARK] = true;
+	assert_int_equal(sp_choose_tcp(&view, hash_of(3, 7), &sockets, take),
+			 SP_CHOICE(SP_SLOT_PARK, SP_HOW_SCAN));
+	view.owner[3] = SP_SLOT_PARK;
+	assert_int_equal(sp_choose_tcp(&view, hash_of(3, 7), &sockets, take),
+			 SP_CHOICE(SP_SLOT_PARK, SP_HOW_OWNER));
+	sockets.is_live[SP_SLOT_PARK] = false;
+	sockets.asked = 0;
+	assert_int_equal(sp_choose_tcp(&view, hash_of(3, 7), &sockets, take), SP_CHOICE_NONE);
+	/* Owner, 15 probes of which all name slot 0, and the scan over all that are usable. */
+	assert_int_equal(sockets.asked, SP_PROBES + SP_SLOTS_MAX);
+}
+
 static void choose__kernel_view__scales_like_the_kernel(void **state)
 {
 	(void)state;
@@ -353,6 +424,10 @@ int main(void)
 		cmocka_unit_test(choose__garbage_view__chooses_a_live_slot_or_none),
 		cmocka_unit_test(choose__slot_dies__i1_flows_of_the_others_stay),
 		cmocka_unit_test(choose__slots_die__i2_their_flows_spread_by_weight),
+		cmocka_unit_test(choose__no_worker_is_live__tcp_parks),
+		cmocka_unit_test(choose__no_worker_is_live__udp_does_not_park),
+		cmocka_unit_test(choose__any_worker_is_live__parking_is_not_even_asked),
+		cmocka_unit_test(choose__worker_holds_the_parking_slot__is_a_worker),
 		cmocka_unit_test(choose__kernel_view__scales_like_the_kernel),
 		cmocka_unit_test(choose__kernel_view_names_a_dead_slot__has_no_successor),
 	};
