@@ -77,6 +77,9 @@ static const char *objection(enum sp_change_kind kind, const struct sp_info *inf
 {
 	if (info->state == SP_SLOT_FREE)
 		return "was never used, or is retired";
+	if (info->state == SP_SLOT_PARKED)
+		return is_live ? "holds the parking socket, which is no worker" :
+				 "was never used, or is retired";
 	switch (kind) {
 	case SP_CHANGE_DRAIN:
 	case SP_CHANGE_EJECT:
@@ -129,7 +132,8 @@ int sp_change_apply(const struct sp_change *change, struct sp_info *info, const 
 		const char *why;
 
 		if (!change->is_asked[s]) {
-			has_weight |= info[s].state != SP_SLOT_FREE && info[s].weight;
+			has_weight |= info[s].state != SP_SLOT_FREE && info[s].state != SP_SLOT_PARKED &&
+				      info[s].weight;
 			continue;
 		}
 		why = objection(change->kind, &info[s], cookie[s] != 0);

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "members.h"
 #include "netns.h"
+#include "park.h"
 #include "pin.h"
 #include "render.h"
 #include "snapshot.h"
@@ -20,10 +21,11 @@
 #define COMMS_SHOWN 2 /* names of owners in a group's line */
 #define PIDNS_INIT_INODE 0xEFFFFFFCu /* PROC_PID_INIT_INO: the machine's first pid namespace */
 
-/* Program ids of the groups that we steer. */
+/* The groups that we steer. */
 struct steered {
 	char (*names)[SP_NAME_MAX + 1];
 	__u32 (*ids)[2]; /* sp_pin_program_ids() */
+	__u64 *parking; /* cookies of their parking sockets; 0: none */
 	size_t count;
 };
 
@@ -31,6 +33,14 @@ static void free_steered(struct steered *steered)
 {
 	free(steered->names);
 	free(steered->ids);
+	free(steered->parking);
+}
+
+static __u64 parking_of(const char *bpffs, const char *name)
+{
+	sp_autoclose int slots = sp_pin_open_slots(bpffs, name), info = sp_pin_open_info(bpffs, name);
+
+	return sp_park_cookie(slots, info);
 }
 
 static int list_steered(const char *bpffs, struct steered *ret)
@@ -42,10 +52,13 @@ static int list_steered(const char *bpffs, struct steered *ret)
 	if (err)
 		return err;
 	steered.ids = calloc(steered.count + 1, sizeof(*steered.ids));
-	if (!steered.ids)
+	steered.parking = calloc(steered.count + 1, sizeof(*steered.parking));
+	if (!steered.ids || !steered.parking)
 		return sp_fail(-ENOMEM, "cannot list the steered groups");
-	for (size_t i = 0; i < steered.count; i++)
+	for (size_t i = 0; i < steered.count; i++) {
 		sp_pin_program_ids(bpffs, steered.names[i], steered.ids[i]);
+		steered.parking[i] = parking_of(bpffs, steered.names[i]);
+	}
 	*ret = steered;
 	steered = (struct steered){};
 	return 0;
@@ -59,6 +72,25 @@ static const char *steered_as(const struct steered *steered, const struct sp_gro
 			return steered->names[i];
 	}
 	return NULL;
+}
+
+/* Also where the program is gone: the socket stays in its slot until its daemon notices. */
+static bool is_parking(const struct steered *steered, const struct sp_member *member)
+{
+	for (size_t i = 0; i < steered->count; i++) {
+		if (steered->parking[i] == member->cookie)
+			return true;
+	}
+	return false;
+}
+
+static bool has_parking(const struct steered *steered, const struct sp_group *group)
+{
+	for (size_t m = 0; m < group->nmembers; m++) {
+		if (is_parking(steered, &group->members[m]))
+			return true;
+	}
+	return false;
 }
 
 static bool has_our_program(const struct sp_group *group)
@@ -169,20 +201,21 @@ static const char *owners_text(const struct sp_group *group, char buf[CELL_STRLE
 	return buf;
 }
 
-static json_t *json_member(const struct sp_member *member)
+static json_t *json_member(const struct sp_member *member, const struct steered *steered)
 {
-	return json_pack("{s:I, s:I, s:b, s:I, s:I, s:I, s:o}", "position", (json_int_t)member->position,
-			 "cookie", (json_int_t)member->cookie, "connected", member->is_connected, "backlog",
-			 (json_int_t)member->backlog, "backlog_max", (json_int_t)member->backlog_max, "drops",
-			 (json_int_t)member->drops, "owners", sp_snapshot_member_json(member));
+	return json_pack("{s:I, s:I, s:b, s:b, s:I, s:I, s:I, s:o}", "position", (json_int_t)member->position,
+			 "cookie", (json_int_t)member->cookie, "connected", member->is_connected, "parking",
+			 is_parking(steered, member), "backlog", (json_int_t)member->backlog, "backlog_max",
+			 (json_int_t)member->backlog_max, "drops", (json_int_t)member->drops, "owners",
+			 sp_snapshot_member_json(member));
 }
 
-static json_t *json_members(const struct sp_group *group)
+static json_t *json_members(const struct sp_group *group, const struct steered *steered)
 {
 	json_t *members = json_array();
 
 	for (size_t m = 0; members && m < group->nmembers; m++) {
-		if (json_array_append_new(members, json_member(&group->members[m]))) {
+		if (json_array_append_new(members, json_member(&group->members[m], steered))) {
 			json_decref(members);
 			return NULL;
 		}
@@ -214,7 +247,7 @@ static json_t *json_group(const struct sp_group *group, const struct steered *st
 			 "uid", (json_int_t)group->uid, "user",
 			 sp_render_json_text(user_text(group->uid, user)), "v6only", group->is_v6only,
 			 "has_connected", group->has_conns, "program", json_program(group), "steered_as",
-			 steered_as(steered, group), "sockets", json_members(group));
+			 steered_as(steered, group), "sockets", json_members(group, steered));
 }
 
 static int print_json(const struct sp_groups *groups, const struct steered *steered)
@@ -251,12 +284,13 @@ static int print_groups(const struct sp_groups *groups, const struct steered *st
 		sp_render_cell(table, SP_PLAIN, "%s", owners_text(g, text));
 		sp_render_cell(table, SP_PLAIN, "%s", user_text(g->uid, text));
 		sp_render_cell(table, SP_PLAIN, "%s", program_text(g, text));
-		sp_render_cell(table, name ? SP_GREEN : SP_PLAIN, "%s", name ?: "-");
+		sp_render_cell(table, name ? SP_GREEN : SP_PLAIN, "%s%s", name ?: "-",
+			       has_parking(steered, g) ? " (parking)" : "");
 	}
 	return sp_render_table_print(table);
 }
 
-static int print_members(const struct sp_group *group)
+static int print_members(const struct sp_group *group, const struct steered *steered)
 {
 	static const struct sp_render_column columns[] = {
 		{ "POSITION", true }, { "COOKIE", true }, { "QUEUE", true },
@@ -293,7 +327,8 @@ static int print_members(const struct sp_group *group)
 			       is_udp ? sp_render_bytes(member->backlog_max, number) :
 					sp_render_count(member->backlog_max, number));
 		sp_render_cell(table, SP_PLAIN, "%s", sp_render_count(member->drops, number));
-		sp_render_cell(table, SP_PLAIN, "%s%s", owners, member->is_connected ? " (connected)" : "");
+		sp_render_cell(table, SP_PLAIN, "%s%s%s", owners, member->is_connected ? " (connected)" : "",
+			       is_parking(steered, member) ? " (parking)" : "");
 	}
 	sp_render_line("%s", "");
 	sp_render_line("%s in netns %s", sp_group_endpoint(group, endpoint),
@@ -354,7 +389,7 @@ enum sp_exit sp_cmd_groups(const struct sp_args *args)
 	if (print_groups(groups, &steered))
 		return SP_EXIT_FAILED;
 	for (size_t i = 0; args->all && i < groups->ngroups; i++) {
-		if (print_members(&groups->groups[i]))
+		if (print_members(&groups->groups[i], &steered))
 			return SP_EXIT_FAILED;
 	}
 	print_footer(groups);

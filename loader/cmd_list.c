@@ -65,7 +65,7 @@ static json_t *json_row(const struct sp_snapshot *s, __u64 kept)
 			 sp_protocol_name(s->state->ctl.protocol), "netns",
 			 sp_render_json_text(sp_netns_name(s->state->ctl.netns_inode, netns)), "attached",
 			 sp_snapshot_is_attached(s), "program_id", (json_int_t)s->program_id, "members",
-			 (json_int_t)(s->group ? s->group->size : 0), "live", (json_int_t)live, "draining",
+			 (json_int_t)sp_snapshot_size(s), "live", (json_int_t)live, "draining",
 			 (json_int_t)draining, "ejected", (json_int_t)sp_snapshot_count(s, SP_SLOT_EJECTED),
 			 "dead", (json_int_t)sp_snapshot_count(s, SP_SLOT_DEAD), "kept_flows",
 			 (json_int_t)kept, "attached_for_ms", (json_int_t)(age_ns(s) / 1000000));

@@ -82,11 +82,6 @@ static __u32 count_moving(const struct sp_view *view)
 	return count;
 }
 
-static __u32 count_members(const struct sp_snapshot *s)
-{
-	return s->group ? s->group->size : 0;
-}
-
 static __u32 count_hidden(const struct sp_snapshot *s)
 {
 	return s->group && s->group->size > s->group->nmembers ? s->group->size - s->group->nmembers : 0;
@@ -149,8 +144,9 @@ static int print_json(const struct report *r)
 		sp_protocol_name(s->state->ctl.protocol), "netns",
 		sp_render_json_text(sp_netns_name(s->state->ctl.netns_inode, netns)), "attached",
 		sp_snapshot_is_attached(s), "program_id", (json_int_t)s->program_id, "foreign_program_id",
-		json_foreign(s), "foreign_uid", json_foreign_uid(s), "members", (json_int_t)count_members(s),
-		"members_not_visible", (json_int_t)count_hidden(s), "enrolled",
+		json_foreign(s), "foreign_uid", json_foreign_uid(s), "members",
+		(json_int_t)sp_snapshot_size(s), "members_not_visible", (json_int_t)count_hidden(s),
+		"enrolled",
 		(json_int_t)(r->count[SP_SLOT_LIVE] + r->count[SP_SLOT_DRAINING] + r->count[SP_SLOT_EJECTED]),
 		"unenrolled", (json_int_t)sp_snapshot_count_unenrolled(s), "outside", (json_int_t)r->noutside,
 		"learning", remaining > 0, "learn_remaining_ms",
@@ -161,12 +157,12 @@ static int print_json(const struct report *r)
 		sp_render_json_counters(&r->rows[r->nrows - 1])));
 }
 
-/* "4 slots: 2 live, 1 draining, 1 dead" */
+/* "4 slots: 2 live, 1 draining, 1 dead", with ", parking" behind it */
 static const char *slots_text(const struct report *r, char buf[TEXT_STRLEN])
 {
 	static const enum sp_slot_state states[] = { SP_SLOT_LIVE, SP_SLOT_DRAINING, SP_SLOT_EJECTED,
 						     SP_SLOT_DEAD };
-	__u32 all = SP_SLOTS_MAX - r->count[SP_SLOT_FREE];
+	__u32 all = SP_SLOTS_MAX - r->count[SP_SLOT_FREE] - r->count[SP_SLOT_PARKED];
 	const char *separator = ": ";
 	size_t len;
 
@@ -178,6 +174,8 @@ static const char *slots_text(const struct report *r, char buf[TEXT_STRLEN])
 				sp_snapshot_state_name(states[i]));
 		separator = ", ";
 	}
+	if (r->count[SP_SLOT_PARKED])
+		snprintf(buf + len, TEXT_STRLEN - len, ", parking");
 	return buf;
 }
 
@@ -206,9 +204,16 @@ static void print_head(const struct report *r)
 
 static enum sp_colour colour_of(enum sp_slot_state state)
 {
-	if (state == SP_SLOT_LIVE)
+	switch (state) {
+	case SP_SLOT_LIVE:
 		return SP_GREEN;
-	return state == SP_SLOT_DRAINING ? SP_YELLOW : SP_RED;
+	case SP_SLOT_DRAINING:
+		return SP_YELLOW;
+	case SP_SLOT_PARKED:
+		return SP_PLAIN;
+	default:
+		return SP_RED;
+	}
 }
 
 static void cell_count(struct sp_render_table *table, __u64 count)
@@ -224,17 +229,27 @@ static void add_slot(struct sp_render_table *table, const struct report *r, __u3
 	enum sp_slot_state state = sp_snapshot_slot_state(s, slot);
 	const struct sp_member *member = sp_snapshot_member(s, slot);
 	const struct sp_counters *c = counters_of(r, slot);
+	const struct sp_counters *group = &r->rows[r->nrows - 1];
 	bool is_udp = s->state->ctl.protocol == SP_UDP;
 	char owner[SP_OWNER_STRLEN], number[SP_RENDER_STRLEN];
 
 	sp_render_cell(table, SP_PLAIN, "%u", slot);
 	sp_render_cell(table, colour_of(state), "%s", sp_snapshot_state_name(state));
 	sp_render_cell(table, SP_PLAIN, "%s", sp_snapshot_owner(s, slot, owner));
-	sp_render_cell(table, SP_PLAIN, "%u", s->state->info[slot].weight);
-	sp_render_cell(table, SP_PLAIN, "%s", sp_render_percent(share_of(r, slot), number));
-	cell_count(table, c->steered);
-	cell_count(table, c->rerouted + c->scanned);
-	cell_count(table, is_udp ? c->kept + c->learned : c->migrated);
+	if (state == SP_SLOT_PARKED) {
+		/* Every worker has a row of its own soon after it was enrolled, so these are the parking socket's. */
+		sp_render_cell(table, SP_PLAIN, "-");
+		sp_render_cell(table, SP_PLAIN, "-");
+		cell_count(table, c->parked + group->parked);
+		sp_render_cell(table, SP_PLAIN, "-");
+		cell_count(table, c->migrated + group->migrated);
+	} else {
+		sp_render_cell(table, SP_PLAIN, "%u", s->state->info[slot].weight);
+		sp_render_cell(table, SP_PLAIN, "%s", sp_render_percent(share_of(r, slot), number));
+		cell_count(table, c->steered);
+		cell_count(table, c->rerouted + c->scanned);
+		cell_count(table, is_udp ? c->kept + c->learned : c->migrated);
+	}
 	if (!member) {
 		sp_render_cell(table, SP_PLAIN, "-");
 		sp_render_cell(table, SP_PLAIN, "-");
@@ -396,6 +411,21 @@ static void tell_of_planned(const struct report *r, enum sp_slot_state state, co
 			       r->count[state] == 1 ? "is" : "are", what, r->snapshot.pins.name);
 }
 
+/* Says nothing while a worker serves, and the socket only stands by. */
+static void tell_of_parking(const struct report *r)
+{
+	const struct sp_member *member = sp_snapshot_member(&r->snapshot, SP_SLOT_PARK);
+	__u32 waiting = member ? member->backlog : 0;
+
+	if (r->count[SP_SLOT_LIVE] + r->count[SP_SLOT_DRAINING] + r->count[SP_SLOT_EJECTED])
+		return;
+	if (waiting)
+		sp_render_line("No worker is live: %u connection%s in the parking socket until one is.",
+			       waiting, waiting == 1 ? " waits" : "s wait");
+	else
+		sp_render_line("No worker is live: connections wait in the parking socket until one is.");
+}
+
 /* The most urgent first; nothing when all is well. */
 static void print_sentences(const struct report *r)
 {
@@ -407,6 +437,8 @@ static void print_sentences(const struct report *r)
 	if (!sp_snapshot_is_attached(s))
 		tell_of_attachment(s);
 	tell_of_outside(r);
+	if (r->count[SP_SLOT_PARKED])
+		tell_of_parking(r);
 	if (r->count[SP_SLOT_DEAD])
 		tell_of_dead_slots(r);
 	tell_of_connected(r);

@@ -240,15 +240,30 @@ int sp_group_socket(const struct sp_member *member, int *ret_fd)
 	return err;
 }
 
+/* A listener that was shut down since the scan is no member any more. */
+static bool is_member_still(const struct sp_group *group, int fd)
+{
+	socklen_t len = sizeof(int);
+	int listens = 0;
+
+	return group->protocol != SP_TCP ||
+	       (!getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens);
+}
+
 int sp_group_any_socket(const struct sp_group *group, int *ret_fd)
 {
 	int err = -ESTALE;
 
 	for (size_t i = 0; i < group->nmembers; i++) {
-		int failed = sp_group_socket(&group->members[i], ret_fd);
+		sp_autoclose int fd = -1;
+		int failed = sp_group_socket(&group->members[i], &fd);
 
-		if (!failed)
+		if (!failed && !is_member_still(group, fd))
+			continue;
+		if (!failed) {
+			*ret_fd = sp_take_fd(&fd);
 			return 0;
+		}
 		if (failed != -ESTALE)
 			err = failed;
 	}

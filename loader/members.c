@@ -181,6 +181,19 @@ void sp_groups_free(struct sp_groups **groups)
 	*groups = NULL;
 }
 
+const struct sp_member *sp_groups_member(const struct sp_groups *groups, __u64 cookie)
+{
+	for (size_t i = 0; i < groups->ngroups; i++) {
+		const struct sp_group *group = &groups->groups[i];
+
+		for (size_t m = 0; m < group->nmembers; m++) {
+			if (group->members[m].cookie == cookie)
+				return &group->members[m];
+		}
+	}
+	return NULL;
+}
+
 struct sp_scanner {
 	struct members *skel;
 };

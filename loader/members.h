@@ -78,6 +78,9 @@ void sp_scanner_free(struct sp_scanner **scanner);
 
 void sp_groups_free(struct sp_groups **groups);
 
+/* The member that is this socket, or NULL. */
+const struct sp_member *sp_groups_member(const struct sp_groups *groups, __u64 cookie);
+
 /* The pure half of the scan: records in any order to groups. Returns 0 or -ENOMEM. */
 int sp_members_group(const struct sp_member_record *records, size_t nrecords, struct sp_groups **ret_groups);
 

@@ -408,14 +408,24 @@ int sp_pin_open_staged_program(const char *bpffs, const char *name, struct sp_pi
 	return open_program(bpffs, STAGING_PREFIX, name, ret_pins);
 }
 
-int sp_pin_open_slots(const char *bpffs, const char *name)
+static int open_published(const char *bpffs, const char *name, const char *object)
 {
 	char path[PATH_MAX];
 	int fd, err;
 
 	group_path(bpffs, "", name, path);
-	err = open_object(path, SP_PIN_SLOTS, &fd);
+	err = open_object(path, object, &fd);
 	return err ?: fd;
+}
+
+int sp_pin_open_slots(const char *bpffs, const char *name)
+{
+	return open_published(bpffs, name, SP_PIN_SLOTS);
+}
+
+int sp_pin_open_info(const char *bpffs, const char *name)
+{
+	return open_published(bpffs, name, SP_PIN_INFO);
 }
 
 __u64 sp_pin_identity(const char *bpffs, const char *name)

@@ -10,6 +10,7 @@
 #include "kernel.h"
 #include "log.h"
 #include "newcomers.h"
+#include "park.h"
 #include "reconcile.h"
 #include "steer.h"
 #include "takeover.h"
@@ -105,7 +106,7 @@ static int look(struct reconcile *r)
 	if (err)
 		return err;
 	r->is_attached = r->group && r->group->prog_id == r->result->program_id;
-	r->result->size = r->group ? r->group->size : 0;
+	r->result->size = r->group ? r->group->size - sp_state_parks(r->state) : 0;
 	sp_group_outside(r->groups, &r->state->ctl, r->group, &r->result->outside);
 	return 0;
 }
@@ -308,6 +309,16 @@ static int compare_newcomers(const void *a, const void *b)
 	return (x->slot > y->slot) - (x->slot < y->slot);
 }
 
+/* A worker goes before the parking socket; its holder sees that it was stopped. */
+static bool stop_parking(struct reconcile *r)
+{
+	if (!sp_state_parks(r->state) || sp_park_stop(r->pins->slots, r->pins->info, r->groups))
+		return false;
+	r->state->cookie[SP_SLOT_PARK] = 0;
+	r->slots.slot[SP_SLOT_PARK].is_live = false;
+	return true;
+}
+
 static int assign_slots(struct reconcile *r)
 {
 	__u32 numbers[SP_SLOTS_MAX];
@@ -322,6 +333,8 @@ static int assign_slots(struct reconcile *r)
 		nstrangers += !reassign_slot(r, &r->newcomers[i]);
 	}
 	err = nstrangers > SP_SLOTS_MAX ? -ENOSPC : sp_plan_assign(&r->slots, nstrangers, numbers);
+	if (err && nstrangers <= SP_SLOTS_MAX && stop_parking(r))
+		err = sp_plan_assign(&r->slots, nstrangers, numbers);
 	if (err) {
 		sp_refuse(0, "%s has more members than the %d slots a group may have",
 			  sp_group_endpoint(r->group, endpoint), SP_SLOTS_MAX);

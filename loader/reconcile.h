@@ -27,7 +27,7 @@ struct sp_reconcile_options {
 
 struct sp_reconcile_result {
 	__u32 program_id;
-	__u32 size; /* members the kernel has; 0: the group is gone */
+	__u32 size; /* members the kernel has, less the parking socket; 0: the group is gone */
 	__u32 live; /* of them in slots */
 	__u32 nslots; /* the highest slot of the view in force, and one */
 	__u32 out_of_reach; /* members that no visible process holds, or that may not be taken */

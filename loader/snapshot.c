@@ -73,9 +73,10 @@ enum sp_slot_state sp_snapshot_slot_state(const struct sp_snapshot *snapshot, __
 {
 	enum sp_slot_state state = snapshot->state->info[slot].state;
 
-	if (state != SP_SLOT_FREE && !sp_slot_is_live(snapshot->state, slot))
-		return SP_SLOT_DEAD;
-	return state;
+	if (state == SP_SLOT_FREE || sp_slot_is_live(snapshot->state, slot))
+		return state;
+	/* The parking socket is no worker: nobody is missing there. */
+	return state == SP_SLOT_PARKED ? SP_SLOT_FREE : SP_SLOT_DEAD;
 }
 
 const char *sp_snapshot_state_name(enum sp_slot_state state)
@@ -108,17 +109,29 @@ __u32 sp_snapshot_count(const struct sp_snapshot *snapshot, enum sp_slot_state s
 
 const struct sp_member *sp_snapshot_member(const struct sp_snapshot *snapshot, __u32 slot)
 {
-	__u64 cookie = snapshot->state->info[slot].cookie;
+	return snapshot->groups ? sp_groups_member(snapshot->groups, snapshot->state->info[slot].cookie) :
+				  NULL;
+}
 
-	for (size_t i = 0; snapshot->groups && i < snapshot->groups->ngroups; i++) {
-		const struct sp_group *group = &snapshot->groups->groups[i];
+/* For some microseconds there are two: one is in the slot, and the one before still lets its connections go. */
+static bool is_parking(const struct sp_state *state, const struct sp_member *member)
+{
+	const struct sp_info *info = &state->info[SP_SLOT_PARK];
 
-		for (size_t m = 0; m < group->nmembers; m++) {
-			if (group->members[m].cookie == cookie)
-				return &group->members[m];
-		}
-	}
-	return NULL;
+	if (info->state != SP_SLOT_PARKED)
+		return false;
+	return member->cookie == info->cookie || (member->nowners == 1 && member->owners[0].pid == info->pid);
+}
+
+__u32 sp_snapshot_size(const struct sp_snapshot *snapshot)
+{
+	__u32 nparking = 0;
+
+	if (!snapshot->group)
+		return 0;
+	for (size_t m = 0; m < snapshot->group->nmembers; m++)
+		nparking += is_parking(snapshot->state, &snapshot->group->members[m]);
+	return snapshot->group->size - nparking;
 }
 
 __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot)
@@ -128,7 +141,8 @@ __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot)
 	for (size_t m = 0; snapshot->group && m < snapshot->group->nmembers; m++) {
 		const struct sp_member *member = &snapshot->group->members[m];
 
-		count += !member->is_connected && sp_state_slot_of(snapshot->state, member->cookie) < 0;
+		count += !member->is_connected && sp_state_slot_of(snapshot->state, member->cookie) < 0 &&
+			 !is_parking(snapshot->state, member);
 	}
 	return count;
 }

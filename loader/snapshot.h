@@ -48,7 +48,10 @@ bool sp_snapshot_is_other_user(const struct sp_snapshot *snapshot);
 /* Until the learn window closes; 0: it is closed. */
 __u64 sp_snapshot_learn_remaining_ns(const struct sp_snapshot *snapshot);
 
-/* FREE; DEAD if the sockarray holds no socket there; else LIVE, DRAINING or EJECTED. */
+/* Members the kernel has, less the parking socket; 0: the group is gone. */
+__u32 sp_snapshot_size(const struct sp_snapshot *snapshot);
+
+/* FREE; PARKED; DEAD if the sockarray holds no socket there; else LIVE, DRAINING or EJECTED. */
 enum sp_slot_state sp_snapshot_slot_state(const struct sp_snapshot *snapshot, __u32 slot);
 /* "free", "live", "draining", "ejected", "parked", "dead" */
 const char *sp_snapshot_state_name(enum sp_slot_state state);
@@ -57,7 +60,10 @@ __u32 sp_snapshot_count(const struct sp_snapshot *snapshot, enum sp_slot_state s
 
 /* The member that was enrolled in the slot, as the scan saw it; NULL: not seen. */
 const struct sp_member *sp_snapshot_member(const struct sp_snapshot *snapshot, __u32 slot);
-/* Visible members of the group that no slot holds though it could: a connected one is not enrolled. */
+/*
+ * Visible members of the group that no slot holds though it could: a connected one is not enrolled, and a parking
+ * socket may be about to take another's place.
+ */
 __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot);
 
 #define SP_OWNER_STRLEN 64

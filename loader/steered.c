@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "group.h"
 #include "log.h"
+#include "park.h"
 #include "render.h"
 #include "state.h"
 #include "steer.h"
@@ -273,6 +274,20 @@ static int detach_everywhere(const struct sp_pins *pins, const struct sp_groups 
 	return err;
 }
 
+/*
+ * While the program still says where its connections go: without it the kernel's hash would send it more. Of the maps
+ * this reads one record, which no version has in another form.
+ */
+static void stop_parking(const char *bpffs, const char *name, const struct sp_groups *groups)
+{
+	sp_autoclose int slots = sp_pin_open_slots(bpffs, name), info = sp_pin_open_info(bpffs, name);
+	int err = sp_park_stop(slots, info, groups);
+
+	if (err)
+		sp_warn("%s: the parking socket cannot be reached (%s): it gets traffic until its daemon notices",
+			name, strerror(-err));
+}
+
 /* What is staged may be the program before this one, still attached where its replacement was killed. */
 int sp_steered_detach(const char *bpffs, const char *name, const struct sp_groups *groups,
 		      void (*say)(const char *fmt, ...))
@@ -284,6 +299,7 @@ int sp_steered_detach(const char *bpffs, const char *name, const struct sp_group
 	size_t found = 0;
 	int err;
 
+	stop_parking(bpffs, name, groups);
 	err = sp_pin_open_staged_program(bpffs, name, &staged);
 	is_staged = !err;
 	if (!err)

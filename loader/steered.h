@@ -39,7 +39,8 @@ int sp_steered_attach(const char *bpffs, const char *name, const struct sp_group
  * sp_steered_detach - give the groups that run NAME's program back to the kernel's hash, and forget NAME
  * @groups: a scan
  * @say:    told what was done, a line each
- * It reads none of the maps, so that it also ends what another version or a killed command has left.
+ * Of the maps it reads no more than what tells a parking socket, which is stopped first. So it also ends what another
+ * version or a killed command has left.
  */
 int sp_steered_detach(const char *bpffs, const char *name, const struct sp_groups *groups,
 		      void (*say)(const char *fmt, ...));

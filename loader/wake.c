@@ -79,18 +79,6 @@ static void settle(struct due *due, __u64 now_ns)
 		due->late = 0;
 }
 
-static const struct sp_member *find_member(const struct sp_groups *groups, __u64 cookie)
-{
-	for (size_t i = 0; i < groups->ngroups; i++) {
-		const struct sp_group *group = &groups->groups[i];
-
-		for (size_t m = 0; m < group->nmembers; m++)
-			if (group->members[m].cookie == cookie)
-				return &group->members[m];
-	}
-	return NULL;
-}
-
 /* Whoever is in the slot now: a successor of the member that the event was about is woken for nothing. */
 static int wake_slot(struct sp_wake *wake, const struct sp_pins *pins, const struct sp_groups *groups,
 		     __u32 slot)
@@ -102,7 +90,7 @@ static int wake_slot(struct sp_wake *wake, const struct sp_pins *pins, const str
 
 	if (bpf_map_lookup_elem(pins->slots, &slot, &cookie))
 		return 0; /* empty */
-	member = find_member(groups, cookie);
+	member = sp_groups_member(groups, cookie);
 	err = member ? sp_group_socket(member, &socket) : -ESTALE;
 	if (err && err != -ESTALE)
 		sp_note("cannot wake slot %u of %s: %s", slot, pins->name, strerror(-err));

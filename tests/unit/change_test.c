@@ -147,6 +147,32 @@ static void apply__what_cannot_be__changes_nothing(void **state)
 	}
 }
 
+static void apply__parking_socket__is_no_worker(void **state)
+{
+	static const enum sp_change_kind kinds[] = { SP_CHANGE_DRAIN, SP_CHANGE_UNDRAIN, SP_CHANGE_EJECT,
+						     SP_CHANGE_RETIRE };
+	struct sp_info before[SP_SLOTS_MAX];
+
+	(void)state;
+	/* A weight that a broken daemon might write must not count, either. */
+	info[SP_SLOT_PARK] = (struct sp_info){ .state = SP_SLOT_PARKED, .incarnation = 1, .weight = 100 };
+	cookie[SP_SLOT_PARK] = 99;
+	memcpy(before, info, sizeof(info));
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		assert_int_equal(ask(kinds[i], "1023"), -EINVAL);
+		assert_non_null(strstr(why, "slot 1023 holds the parking socket"));
+	}
+	assert_int_equal(ask(SP_CHANGE_WEIGHT, "1023=7"), -EINVAL);
+	assert_int_equal(ask(SP_CHANGE_WEIGHT, "0-3=0"), -EINVAL);
+	assert_non_null(strstr(why, "at least one slot"));
+	assert_memory_equal(before, info, sizeof(info));
+
+	/* Its daemon has died. */
+	cookie[SP_SLOT_PARK] = 0;
+	assert_int_equal(ask(SP_CHANGE_RETIRE, "1023"), -EINVAL);
+	assert_non_null(strstr(why, "slot 1023 was never used"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +183,7 @@ int main(void)
 		cmocka_unit_test_setup(apply__eject_and_undrain__make_its_kept_flows_stale_once_each, setup),
 		cmocka_unit_test_setup(apply__retire__keeps_the_incarnation, setup),
 		cmocka_unit_test_setup(apply__what_cannot_be__changes_nothing, setup),
+		cmocka_unit_test_setup(apply__parking_socket__is_no_worker, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
