@@ -5,6 +5,7 @@
 #include <string.h>
 #include <event2/event.h>
 #include "announced.h"
+#include "care.h"
 #include "cleanup.h"
 #include "daemon.h"
 #include "log.h"
@@ -31,6 +32,7 @@ enum timer {
 	BURST, /* news have come */
 	AWAIT, /* a socket was announced that no scan has shown */
 	DUE, /* a group asked for this time, or the lock was taken */
+	WAKE, /* heirs of closed listeners are to be woken */
 	WATCHDOG,
 	TIMERS,
 };
@@ -52,11 +54,13 @@ struct daemon {
 	int place; /* of the only daemon */
 	struct sp_scanner *scanner;
 	struct sp_watch *watch;
+	struct sp_care *care;
 
 	struct event_base *base;
 	struct event *timer[TIMERS];
 	struct event *on_signal[SIGNALS];
 	struct event *on_news;
+	struct event *on_care;
 
 	struct sp_announced announced;
 	__u64 burst_ns; /* when the burst began; 0: there is none */
@@ -184,6 +188,14 @@ static void arm_await(struct daemon *d, const struct sp_groups *groups)
 	d->await_ns *= 2;
 }
 
+static void arm_wake(struct daemon *d)
+{
+	__u64 now = sp_now_ns(), next = sp_care_next_ns(d->care);
+
+	if (next)
+		arm(d, WAKE, next > now ? next - now : 0);
+}
+
 static void pass(struct daemon *d)
 {
 	sp_autogroups struct sp_groups *groups = NULL;
@@ -208,6 +220,7 @@ static void pass(struct daemon *d)
 		report_status(d);
 	}
 	arm_due(d);
+	arm_wake(d);
 }
 
 /* --- events --- */
@@ -227,10 +240,19 @@ static void on_burst_end(evutil_socket_t fd, short what, void *ctx)
 	pass(d);
 }
 
+/* Soon: news come in bursts. */
+static void expect_pass(struct daemon *d)
+{
+	__u64 now = sp_now_ns(), left;
+
+	d->burst_ns = d->burst_ns ?: now;
+	left = d->burst_ns + BURST_MAX_NS > now ? d->burst_ns + BURST_MAX_NS - now : 0;
+	arm(d, BURST, left < BURST_QUIET_NS ? left : BURST_QUIET_NS);
+}
+
 static void hear(void *ctx, const struct sp_watch_event *event)
 {
 	struct daemon *d = ctx;
-	__u64 now = sp_now_ns(), left;
 	bool is_ours = false;
 
 	for (size_t i = 0; i < d->ntended; i++)
@@ -239,9 +261,7 @@ static void hear(void *ctx, const struct sp_watch_event *event)
 		return;
 	sp_announced_add(&d->announced, event);
 	d->await_ns = AWAIT_FIRST_NS;
-	d->burst_ns = d->burst_ns ?: now;
-	left = d->burst_ns + BURST_MAX_NS > now ? d->burst_ns + BURST_MAX_NS - now : 0;
-	arm(d, BURST, left < BURST_QUIET_NS ? left : BURST_QUIET_NS);
+	expect_pass(d);
 }
 
 static void on_news(evutil_socket_t fd, short what, void *ctx)
@@ -250,6 +270,27 @@ static void on_news(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd, (void)what;
 	sp_watch_read(d->watch, hear, d);
+}
+
+static void on_care(evutil_socket_t fd, short what, void *ctx)
+{
+	struct daemon *d = ctx;
+
+	(void)fd, (void)what;
+	if (sp_care_read(d->care))
+		expect_pass(d);
+	arm_wake(d);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *ctx)
+{
+	sp_autogroups struct sp_groups *groups = NULL;
+	struct daemon *d = ctx;
+
+	(void)fd, (void)what;
+	if (!sp_scanner_scan(d->scanner, &groups))
+		sp_care_wake(d->care, groups);
+	arm_wake(d);
 }
 
 static void on_watchdog(evutil_socket_t fd, short what, void *ctx)
@@ -342,7 +383,7 @@ static int configure(struct daemon *d)
 		if (t)
 			sp_tend_reconfigure(t, group, d->path);
 		else
-			t = sp_tend_new(group);
+			t = sp_tend_new(group, d->care);
 		if (t)
 			tended[n++] = t;
 	}
@@ -381,8 +422,8 @@ static void on_reload(evutil_socket_t fd, short what, void *ctx)
 static int make_events(struct daemon *d)
 {
 	static void (*const on_timer[])(evutil_socket_t, short, void *) = {
-		[SWEEP] = on_sweep, [BURST] = on_burst_end,   [AWAIT] = on_sweep,
-		[DUE] = on_sweep,   [WATCHDOG] = on_watchdog,
+		[SWEEP] = on_sweep, [BURST] = on_burst_end, [AWAIT] = on_sweep,
+		[DUE] = on_sweep,   [WAKE] = on_wake,	    [WATCHDOG] = on_watchdog,
 	};
 	static const int numbers[] = { [ON_TERM] = SIGTERM, [ON_INT] = SIGINT, [ON_HUP] = SIGHUP };
 	const struct timeval sweep = { .tv_sec = SWEEP_NS / SP_NS_PER_S };
@@ -405,6 +446,9 @@ static int make_events(struct daemon *d)
 		if (!d->on_news || event_add(d->on_news, NULL))
 			return sp_fail(-ENOMEM, "cannot wait for news");
 	}
+	d->on_care = event_new(d->base, sp_care_fd(d->care), EV_READ | EV_PERSIST, on_care, d);
+	if (!d->on_care || event_add(d->on_care, NULL))
+		return sp_fail(-ENOMEM, "cannot wait for what programs tell");
 	event_add(d->timer[SWEEP], &sweep);
 	d->watchdog_ns = sp_notify_watchdog_ns();
 	if (d->watchdog_ns)
@@ -420,6 +464,7 @@ static int start(struct daemon *d)
 	err = err ?: sp_pin_lock_daemon(d->bpffs, &d->place);
 	err = err ?: sp_scanner_open(0, &d->scanner);
 	err = err ?: sp_watch_open(&d->watch);
+	err = err ?: sp_care_open(&d->care);
 	err = err ?: make_events(d);
 	err = err ?: configure(d);
 	return err;
@@ -441,9 +486,12 @@ static void stop(struct daemon *d)
 			event_free(d->on_signal[i]);
 	if (d->on_news)
 		event_free(d->on_news);
+	if (d->on_care)
+		event_free(d->on_care);
 	if (d->base)
 		event_base_free(d->base);
 	sp_watch_free(&d->watch);
+	sp_care_free(&d->care);
 	sp_scanner_free(&d->scanner);
 	sp_close_fd(&d->place);
 	sp_config_free(&d->config);

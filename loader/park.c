@@ -288,8 +288,9 @@ static void renew(struct sp_park *park, const struct sp_pins *pins, const struct
 		return;
 	}
 	stop(&old);
-	sp_note("%s: %u connection%s of the parking socket went to the workers", park->name, waiting,
-		waiting == 1 ? "" : "s");
+	if (waiting)
+		sp_tell("%s: a worker is back: %u connection%s that waited in the parking socket went there",
+			park->name, waiting, waiting == 1 ? "" : "s");
 }
 
 static void expire(struct sp_park *park, const struct sp_pins *pins)
@@ -410,7 +411,7 @@ void sp_park_close(struct sp_park *park, const struct sp_pins *pins, bool is_att
 {
 	if (park->fd < 0)
 		return;
-	if (is_attached)
+	if (is_attached || !is_listening(park->fd))
 		stop(&park->fd);
 	else
 		leave(park);

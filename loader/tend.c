@@ -8,6 +8,7 @@
 #include "group.h"
 #include "log.h"
 #include "netns.h"
+#include "park.h"
 #include "render.h"
 #include "state.h"
 #include "steer.h"
@@ -32,7 +33,7 @@ const char *sp_tend_state_name(enum sp_tend_state state)
 	return names[state];
 }
 
-struct sp_tended *sp_tend_new(const struct sp_config_group *config)
+struct sp_tended *sp_tend_new(const struct sp_config_group *config, struct sp_care *care)
 {
 	struct sp_tended *t = calloc(1, sizeof(*t));
 
@@ -47,6 +48,9 @@ struct sp_tended *sp_tend_new(const struct sp_config_group *config)
 	t->pins = (struct sp_pins)SP_PINS_NONE;
 	t->is_new = true;
 	t->due_ns = 1;
+	t->cared = sp_care_take(care, config->name, config->endpoint.protocol);
+	if (!t->cared)
+		sp_tend_free(&t);
 	return t;
 }
 
@@ -68,6 +72,7 @@ void sp_tend_free(struct sp_tended **tended)
 	if (!t)
 		return;
 	forget_pins(t);
+	sp_care_drop(&t->cared);
 	free(t->change);
 	free(t->result);
 	free(t);
@@ -256,7 +261,7 @@ bool sp_tend_is_due(struct sp_tended *t, const char *bpffs, const struct sp_grou
 	struct sp_tend_look now;
 
 	find_netns(t);
-	if (t->due_ns && now_ns >= t->due_ns)
+	if ((t->due_ns && now_ns >= t->due_ns) || sp_cared_is_due(t->cared))
 		return true;
 	now = look(t, bpffs, groups);
 	return memcmp(&now, &t->last, sizeof(now)) != 0;
@@ -393,10 +398,11 @@ static void settle(struct sp_tended *t, const struct sp_group *group)
 {
 	const struct sp_reconcile_result *result = t->result;
 	__u64 now = sp_now_ns();
+	__u64 parking = sp_park_cookie(t->pins.slots, t->pins.info);
 	size_t wanted = 0;
 
 	for (size_t i = 0; group && i < group->nmembers; i++)
-		wanted += !group->members[i].is_connected;
+		wanted += !group->members[i].is_connected && group->members[i].cookie != parking;
 	if (result->out_of_reach || result->taken || wanted > result->live) {
 		fail(t, SP_TEND_STEERED, -EPERM);
 	} else {
@@ -523,7 +529,7 @@ static void tell(struct sp_tended *t, enum sp_tend_state before)
 			result->program_id, result->live, result->live == 1 ? "" : "s", place);
 	}
 	sp_steered_tell(t->config.name, result, sp_tell);
-	if (t->state == SP_TEND_GONE && before != SP_TEND_GONE)
+	if (t->state == SP_TEND_GONE && before != SP_TEND_GONE && !sp_cared_parks(t->cared))
 		sp_tell("%s: the group has no members now; it is attached again when its workers are back",
 			t->config.name);
 	/* The next look finds the same: told once. */
@@ -566,13 +572,41 @@ static void end_job(struct sp_tended *t, const struct sp_groups *groups, int err
 	}
 }
 
+/* Parking changes with the pass, and may ask for the next one. @err: of the job, or what stands for it */
+static void care_for(struct sp_tended *t, const struct sp_groups *groups, int err)
+{
+	__u32 unused;
+	const struct sp_group *group = find_group(t, groups, &unused);
+	const struct sp_cared_sight sight = {
+		.pins = t->identity ? &t->pins : NULL,
+		.group = group,
+		/* The scan is of the time before the job. */
+		.is_attached = group && (!err || group->prog_id == t->program_id),
+		.live = t->result->live,
+		.park_ns = t->config.park_ns,
+	};
+	__u64 next;
+
+	/* What a job that failed has left is not known; that it is not attached is. */
+	if (err && sight.pins && sight.is_attached)
+		return;
+	sp_cared_update(t->cared, &sight);
+	next = sp_cared_next_ns(t->cared);
+	if (next && (!t->due_ns || next < t->due_ns))
+		t->due_ns = next;
+}
+
 void sp_tend_end(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups,
 		 const struct sp_reconcile_job *job)
 {
+	bool is_steered;
+
 	if (job)
 		end_job(t, groups, job->err);
 	if (job && !job->err)
 		make_room(t, bpffs);
+	is_steered = t->state == SP_TEND_STEERED || t->state == SP_TEND_GONE;
+	care_for(t, groups, job ? job->err : is_steered ? 0 : -EPERM);
 	sp_pins_close(&t->pins);
 	t->last = look(t, bpffs, groups);
 	/* The scan is of the time before. */

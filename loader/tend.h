@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <steadyport/abi.h>
+#include "care.h"
 #include "config.h"
 #include "members.h"
 #include "pin.h"
@@ -60,12 +61,13 @@ struct sp_tended {
 	__u32 warned[3]; /* members out of reach, taken, and sockets outside, as last told */
 	__u64 retaken_ns; /* when it was last taken back from another program */
 
+	struct sp_cared *cared; /* parking and what its program tells */
 	struct sp_change *change; /* of the job: weights of the configuration; NULL: none */
 	struct sp_reconcile_result *result; /* of the last job */
 };
 
 /* Returns NULL (logged) without memory. */
-struct sp_tended *sp_tend_new(const struct sp_config_group *config);
+struct sp_tended *sp_tend_new(const struct sp_config_group *config, struct sp_care *care);
 void sp_tend_free(struct sp_tended **tended);
 
 /**
