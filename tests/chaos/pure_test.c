@@ -75,7 +75,7 @@ static void pure__i1_rolling_restart_within_one_window__no_live_flow_moves(void 
 
 		begin_steered(n, nworkers, 200);
 		for (__u32 s = 0; s < nworkers; s++) {
-			sp_worker newcomer;
+			__u32 newcomer;
 
 			sp_steps_close(sp_sim.in_slot[s]);
 			sp_steps_all_send();

@@ -92,9 +92,9 @@ void sp_sim_detach(void)
 	sp_sim.hooks->detached();
 }
 
-sp_worker sp_sim_join(void)
+__u32 sp_sim_join(void)
 {
-	sp_worker worker = ++sp_sim.last_worker;
+	__u32 worker = ++sp_sim.last_worker;
 
 	sp_require(worker < SP_SIM_WORKERS_MAX && sp_sim.nmembers < SP_SIM_MEMBERS_MAX,
 		   "the storm makes more workers than there is room for");
@@ -107,7 +107,7 @@ sp_worker sp_sim_join(void)
 }
 
 /* __reuseport_detach_sock(): the last one moves into the hole. The sockarray's entry goes with the socket. */
-void sp_sim_close(sp_worker worker)
+void sp_sim_close(__u32 worker)
 {
 	__u32 i = 0;
 
@@ -124,7 +124,7 @@ void sp_sim_close(sp_worker worker)
 		sp_sim.hooks->detached();
 }
 
-sp_worker sp_sim_deliver(const struct sp_sim_packet *p)
+__u32 sp_sim_deliver(const struct sp_sim_packet *p)
 {
 	struct sk_reuseport_md md = {
 		.data = (void *)&p->tuple.sport,
@@ -183,12 +183,13 @@ void sp_sim_check_flow_books(void)
 		by_program += c->stale + c->expired;
 		by_loader += carried->settled + carried->expired;
 	}
-	sp_require(
-		by_program == sp_sim.lost[SP_SIM_STALE] && by_loader == sp_sim.lost[SP_SIM_DROPPED],
-		"%llu and %llu flows were counted as forgotten by program and loader, it were %llu and %llu",
-		by_program, by_loader, sp_sim.lost[SP_SIM_STALE], sp_sim.lost[SP_SIM_DROPPED]);
-	sp_require(stored == sp_sim.flows.count + by_program + by_loader + sp_sim.lost[SP_SIM_EVICTED] +
-				     sp_sim.replaced,
+	sp_require(by_program == sp_sim.lost[SP_SIM_STALE] + sp_sim.replaced,
+		   "%llu flows were counted as forgotten by the program, it were %llu, and %llu stored anew",
+		   by_program, sp_sim.lost[SP_SIM_STALE], sp_sim.replaced);
+	sp_require(by_loader == sp_sim.lost[SP_SIM_DROPPED],
+		   "%llu flows were counted as forgotten by the loader, it were %llu", by_loader,
+		   sp_sim.lost[SP_SIM_DROPPED]);
+	sp_require(stored == sp_sim.flows.count + by_program + by_loader + sp_sim.lost[SP_SIM_EVICTED],
 		   "%llu flows were counted as stored, %u of them are left", stored, sp_sim.flows.count);
 }
 

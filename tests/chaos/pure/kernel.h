@@ -15,8 +15,7 @@
 #define SP_SIM_MEMBERS_MAX 1100
 #define SP_SIM_WORKERS_MAX 32768
 
-/* A worker is its socket's cookie; numbers are not used twice. 0: none. */
-typedef __u32 sp_worker;
+/* A worker is known by its socket's cookie: 1, 2, 3 and so on; no number is used twice. 0: none. */
 
 struct sp_sim_options {
 	enum sp_protocol protocol;
@@ -55,13 +54,13 @@ extern struct sp_sim {
 	/* the group */
 	bool is_attached;
 	__u32 nmembers;
-	sp_worker member[SP_SIM_MEMBERS_MAX]; /* in the order of socks[] in net/core/sock_reuseport.c */
-	sp_worker last_worker;
+	__u32 member[SP_SIM_MEMBERS_MAX]; /* in the order of socks[] in net/core/sock_reuseport.c */
+	__u32 last_worker;
 	bool is_open[SP_SIM_WORKERS_MAX]; /* by worker */
 	__u16 slot_of[SP_SIM_WORKERS_MAX]; /* by worker; SP_SLOT_NONE: in none */
 
 	/* the maps */
-	sp_worker in_slot[SP_SLOTS_MAX]; /* sp_slots; 0: empty */
+	__u32 in_slot[SP_SLOTS_MAX]; /* sp_slots; 0: empty */
 	struct sp_view views[SP_VIEWS];
 	struct sp_ctl ctl;
 	struct sp_info info[SP_SLOTS_MAX];
@@ -70,7 +69,7 @@ extern struct sp_sim {
 	struct sp_counters carried[SP_SLOTS_MAX + 1];
 
 	__u64 lost[SP_SIM_DROPPED + 1]; /* entries of the flow table, by enum sp_sim_loss */
-	__u64 replaced; /* entries that were stored over an older one */
+	__u64 replaced; /* entries that were stored over one of a worker that is gone */
 	__u64 delivered[SP_SLOTS_MAX + 1]; /* runs of the program by the slot they chose; the last: none */
 } sp_sim;
 
@@ -82,8 +81,8 @@ void sp_sim_load(const struct sp_sim_options *options);
 /* What `detach` leaves: no program, all slots empty. */
 void sp_sim_unload(void);
 
-sp_worker sp_sim_join(void);
-void sp_sim_close(sp_worker worker);
+__u32 sp_sim_join(void);
+void sp_sim_close(__u32 worker);
 /* The program is taken off by somebody else. */
 void sp_sim_detach(void);
 void sp_sim_attach(void);
@@ -94,14 +93,14 @@ static inline const struct sp_view *sp_sim_view(void)
 }
 
 /* The worker that gets the packet, 0 when there is none. */
-sp_worker sp_sim_deliver(const struct sp_sim_packet *packet);
+__u32 sp_sim_deliver(const struct sp_sim_packet *packet);
 
-/* An entry speaks for nobody when it was last seen too long ago. */
-static inline bool sp_sim_is_expired(const struct sp_table_entry *entry)
+/* Last seen too long ago, even for somebody whose clock is late by some seconds. */
+static inline bool sp_sim_is_expired(const struct sp_table_entry *entry, __u32 late_s)
 {
 	__u32 idle_s = sp_sim.options.flow_idle_s;
 
-	return idle_s && sp_sim.now_ns / 1000000000 > (__u64)entry->flow.last_seen_s + idle_s;
+	return idle_s && sp_sim.now_ns / 1000000000 > (__u64)entry->flow.last_seen_s + idle_s + late_s;
 }
 
 /* One entry of the flow table goes. */

@@ -51,7 +51,7 @@ static struct {
 	const struct sp_sim_run *run;
 	__u32 ncalls;
 	bool is_dead;
-	sp_worker held;
+	__u32 held;
 	__u32 readable; /* bits: views that a packet may be reading */
 	struct sp_table_entry taken; /* out of the flow table, to be put back as it is in use; hash 0: none */
 } loader;
@@ -61,7 +61,7 @@ bool sp_sim_is_reconciling(void)
 	return loader.run && !loader.is_dead;
 }
 
-sp_worker sp_sim_held(void)
+__u32 sp_sim_held(void)
 {
 	return loader.held;
 }
@@ -218,7 +218,7 @@ static void write_info(__u32 slot, const struct sp_info *info)
 /* kernel/bpf/reuseport_array.c, bpf_fd_reuseport_array_update_elem() */
 static int put_in_slot(__u32 slot, __u64 fd)
 {
-	sp_worker worker = loader.held;
+	__u32 worker = loader.held;
 
 	sp_require(fd == FD_SOCKET && worker, "the loader puts into slot %u what is no socket", slot);
 	if (!sp_sim.is_open[worker])
@@ -298,7 +298,7 @@ int __wrap_bpf_map_lookup_and_delete_elem(int fd, const void *key, void *value)
 	loader.taken = *found;
 	memcpy(value, &found->flow, sizeof(found->flow));
 	sp_table_remove(&sp_sim.flows, hash);
-	if (sp_sim_is_expired(&loader.taken))
+	if (sp_sim_is_expired(&loader.taken, 0))
 		settle_taken(SP_SIM_DROPPED);
 	return 0;
 }

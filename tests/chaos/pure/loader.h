@@ -36,6 +36,6 @@ enum sp_sim_end sp_sim_reconcile(const struct sp_sim_run *run, struct sp_reconci
 /* True while one runs. */
 bool sp_sim_is_reconciling(void);
 /* The worker whose socket the loader holds a duplicate of, 0: none. Closing it has to wait until it is given back. */
-sp_worker sp_sim_held(void);
+__u32 sp_sim_held(void);
 
 #endif

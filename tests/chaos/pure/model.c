@@ -117,25 +117,25 @@ bool sp_model_is_learning(void)
 }
 
 /* A worker whose flows stay: it is in a slot, and was not thrown out of the group. */
-static bool is_steady(sp_worker worker)
+static bool is_steady(__u32 worker)
 {
 	return worker && sp_sim.slot_of[worker] != SP_SLOT_NONE &&
 	       sp_sim.info[sp_sim.slot_of[worker]].state != SP_SLOT_EJECTED;
 }
 
-/* An entry speaks for nobody when it was last seen too long ago. */
-static bool is_expired(const struct sp_table_entry *entry, __u32 late_s)
-{
-	__u32 idle_s = sp_sim.options.flow_idle_s;
-
-	return idle_s && sp_sim.now_ns / NS_PER_S > (__u64)entry->flow.last_seen_s + idle_s + late_s;
-}
-
-sp_worker sp_model_kept(const struct sp_model_flow *flow, __u32 late_s)
+__u32 sp_model_kept(const struct sp_model_flow *flow, __u32 late_s)
 {
 	const struct sp_table_entry *entry = is_tracked() ? sp_table_find(&sp_sim.flows, flow->hash) : NULL;
 
-	return entry && is_steady(entry->worker) && !is_expired(entry, late_s) ? entry->worker : 0;
+	return entry && is_steady(entry->worker) && !sp_sim_is_expired(entry, late_s) ? entry->worker : 0;
+}
+
+/* Its entry is of a worker that is gone: it has not been heard of since, and is a new flow. */
+static bool is_orphan(const struct sp_model_flow *flow)
+{
+	const struct sp_table_entry *entry = is_tracked() ? sp_table_find(&sp_sim.flows, flow->hash) : NULL;
+
+	return entry && !is_steady(entry->worker) && !sp_sim_is_expired(entry, 0);
 }
 
 static bool is_placed_by(const struct sp_view *view, const struct sp_model_flow *flow)
@@ -265,7 +265,7 @@ static void detached(void)
 
 static void slot_written(__u32 slot, const struct sp_info *before)
 {
-	sp_worker worker = sp_sim.in_slot[slot];
+	__u32 worker = sp_sim.in_slot[slot];
 
 	if ((sp_sim.info[slot].state == SP_SLOT_EJECTED) == (before->state == SP_SLOT_EJECTED) || !worker)
 		return;
@@ -288,9 +288,9 @@ static void release(__u64 hash)
 
 static void flow_lost(const struct sp_table_entry *entry, enum sp_sim_loss why)
 {
-	bool is_needed = is_steady(entry->worker) && !is_expired(entry, 0);
+	bool is_needed = is_steady(entry->worker) && !sp_sim_is_expired(entry, 0);
 
-	if (why == SP_SIM_EVICTED || is_expired(entry, 0))
+	if (why == SP_SIM_EVICTED || sp_sim_is_expired(entry, 0))
 		release(entry->hash);
 	if (why == SP_SIM_STALE)
 		flow_require(entry, !is_needed, "the program forgets it though worker %u lives",
@@ -321,7 +321,7 @@ struct prospect {
 static struct prospect foresee(const struct sp_model_flow *flow)
 {
 	const struct sp_view *view = sp_sim_view();
-	sp_worker kept = sp_model_kept(flow, 0);
+	__u32 kept = sp_model_kept(flow, 0);
 	struct prospect p;
 	int previous;
 
@@ -329,7 +329,7 @@ static struct prospect foresee(const struct sp_model_flow *flow)
 	p.slot = p.current;
 	if (kept) {
 		p.slot = sp_sim.slot_of[kept];
-	} else if (sp_model_is_learning()) {
+	} else if (sp_model_is_learning() && !is_orphan(flow)) {
 		previous = choose_previous(&sp_sim.views[view->prev], flow);
 		if (previous >= 0)
 			p.slot = previous;
@@ -343,10 +343,10 @@ static void send_steered(struct sp_model_flow *flow)
 {
 	const struct sp_table_entry *entry = sp_table_find(&sp_sim.flows, flow->hash);
 	const struct prospect p = foresee(flow);
-	sp_worker worker, kept;
+	__u32 worker, kept;
 	__u32 slot;
 
-	if (entry && is_expired(entry, 0))
+	if (entry && sp_sim_is_expired(entry, 0))
 		flow->worker = 0;
 	worker = sp_sim_deliver(&flow->packet);
 	slot = sp_sim.slot_of[worker];

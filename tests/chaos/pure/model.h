@@ -14,7 +14,7 @@
 struct sp_model_flow {
 	struct sp_sim_packet packet;
 	__u64 hash;
-	sp_worker worker; /* the one that it has a claim to stay on; 0: it is a new flow */
+	__u32 worker; /* the one that it has a claim to stay on; 0: it is a new flow */
 	bool has_sent; /* since the learn window opened */
 	bool is_quiet; /* sends nothing until further notice */
 };
@@ -42,7 +42,7 @@ void sp_model_look(void);
  * The live worker that the flow's entry in the table was made for; 0: it has no such entry, or that has expired, to
  * somebody whose clock is late by some seconds.
  */
-sp_worker sp_model_kept(const struct sp_model_flow *flow, __u32 late_s);
+__u32 sp_model_kept(const struct sp_model_flow *flow, __u32 late_s);
 
 /* True while the program learns. */
 bool sp_model_is_learning(void);

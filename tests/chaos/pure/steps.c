@@ -53,9 +53,9 @@ void sp_steps_all_send(void)
 		sp_steps_send(&sp_model.flows[i]);
 }
 
-sp_worker sp_steps_join(void)
+__u32 sp_steps_join(void)
 {
-	sp_worker worker = sp_sim_join();
+	__u32 worker = sp_sim_join();
 
 	sp_report_event("worker %u binds", worker);
 	sp_steps.is_disturbed = true;
@@ -63,7 +63,7 @@ sp_worker sp_steps_join(void)
 	return worker;
 }
 
-void sp_steps_close(sp_worker worker)
+void sp_steps_close(__u32 worker)
 {
 	/* The loader's duplicate keeps it open. */
 	if (worker == sp_sim_held())
@@ -143,12 +143,12 @@ static void check_rest(bool is_same_function)
 	memset(expiring, 0, sizeof(expiring));
 	for (__u32 i = 0; sp_steps.options.track == SP_TRACK_TRANSITION && i < sp_model.nflows; i++) {
 		const struct sp_model_flow *flow = &sp_model.flows[i];
-		sp_worker worker = sp_model_kept(flow, 0);
+		__u32 worker = sp_model_kept(flow, 0);
 		__u64 mask = 1ULL << flow->hash % 64;
 
 		if (worker)
 			kept[flow->hash % SP_BUCKETS / 64] |= mask;
-		else if (sp_model_kept(flow, 1))
+		else if (sp_model_kept(flow, 1) || !is_same_function)
 			expiring[flow->hash % SP_BUCKETS / 64] |= mask;
 		sp_require(!worker || !is_same_function ||
 				   sp_model_choose_usable(view, flow->hash) != sp_sim.slot_of[worker],
@@ -235,7 +235,7 @@ enum sp_sim_end sp_steps_reconcile(const struct sp_sim_run *run)
 		sp_report_event("it is refused: %s", strerror(-err));
 		sp_require((err == -EINVAL && run->change) ||
 				   (err == -ENOSPC && nmembers_max > SP_SLOTS_MAX) ||
-				   (err == -ESTALE && sp_steps.is_disturbed),
+				   ((err == -ESTALE || err == -ENOENT) && sp_steps.is_disturbed),
 			   "the loader fails: %s", strerror(-err));
 		if (is_new)
 			sp_steps_unload();
@@ -276,7 +276,7 @@ void sp_steps_end(struct sp_random *random)
 		return;
 	sp_steps_settle();
 	for (__u32 i = 0; i < 3 && sp_steps_can_spread(); i++) {
-		sp_worker worker = sp_sim.member[sp_random_below(random, sp_sim.nmembers)];
+		__u32 worker = sp_sim.member[sp_random_below(random, sp_sim.nmembers)];
 
 		sp_spread_take(random, sp_sim.slot_of[worker], 4096);
 		sp_steps_close(worker);

@@ -33,8 +33,8 @@ void sp_steps_pass(__u64 ns);
 void sp_steps_send(struct sp_model_flow *flow);
 void sp_steps_all_send(void);
 
-sp_worker sp_steps_join(void);
-void sp_steps_close(sp_worker worker);
+__u32 sp_steps_join(void);
+void sp_steps_close(__u32 worker);
 /* Somebody else takes the program off. */
 void sp_steps_take_off(void);
 

@@ -150,7 +150,7 @@ static void workers_die(void)
 	bool can_check = sp_steps_can_spread();
 
 	for (__u32 n = batch(); n && sp_sim.nmembers; n--) {
-		sp_worker worker = sp_sim.member[below(sp_sim.nmembers)];
+		__u32 worker = sp_sim.member[below(sp_sim.nmembers)];
 		__u32 slot = sp_sim.slot_of[worker];
 		bool checks = can_check && slot != SP_SLOT_NONE && one_in(4);
 
