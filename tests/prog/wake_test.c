@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
+#include "care.h"
 #include "events.h"
 #include "fixture.h"
 #include "group.h"
@@ -94,6 +95,19 @@ static void cure(struct sp_fixture *fx, struct sleeper *s)
 	}
 }
 
+/* Sleeps until the next time, then does what the daemon's timer does. */
+static void wake_due(struct sp_care *care)
+{
+	__u64 next = sp_care_next_ns(care);
+	const struct timespec t = { .tv_sec = next / 1000000000, .tv_nsec = next % 1000000000 };
+	sp_autogroups struct sp_groups *groups = NULL;
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL))
+		;
+	require_ok(sp_members_scan(0, &groups));
+	sp_care_wake(care, groups);
+}
+
 static void queue_for_sleeper(struct sp_fixture *fx, struct sleeper *s)
 {
 	*s = (struct sleeper){ .wake = sp_wake_new() };
@@ -128,6 +142,47 @@ static size_t count_answered(struct sleeper *s, int timeout_ms)
 		count += s->set->owners[i] == (int)s->heir;
 	}
 	return count;
+}
+
+/* The same as the daemon does it, with nothing but its own descriptors and times. */
+static void wake__the_daemons_care_for_a_sleeper__needed_or_not_all_are_served(struct sp_fixture *fx)
+{
+	struct sp_cared_sight sight = { .is_attached = true, .live = 1 };
+	struct pollfd ready = { .events = POLLIN };
+	enum sp_wake_need need = probe();
+	struct sp_cared *cared;
+	struct sp_care *care;
+	struct sleeper s;
+
+	queue_for_sleeper(fx, &s);
+	sp_events_free(&s.events); /* the ring has one reader */
+	require_ok(sp_care_open(&care));
+	ready.fd = sp_care_fd(care);
+	cared = sp_care_take(care, SP_FIXTURE_NAME, SP_TCP);
+	assert_non_null(cared);
+	sight.pins = &fx->pins;
+	sp_cared_update(cared, &sight);
+	fx->options = (struct sp_lab_options){ .sleeps = true };
+	s.heir = sp_fixture_join(fx);
+	sp_fixture_sync(fx);
+	while (sp_care_next_ns(care))
+		wake_due(care);
+	sp_fixture_kill(fx, s.victim);
+
+	while (sp_fixture_sum(fx, migrated) < CONNECTIONS)
+		poll(NULL, 0, 1);
+	assert_int_equal(poll(&ready, 1, SP_FIXTURE_PATIENCE_MS), 1);
+	/* The victim's slot was found empty, too: that asks for a pass. */
+	assert_true(sp_care_read(care));
+	assert_int_equal(sp_care_next_ns(care) != 0, need == SP_WAKE_NEEDED);
+	while (sp_care_next_ns(care))
+		wake_due(care);
+	assert_int_equal(count_answered(&s, SP_FIXTURE_PATIENCE_MS), CONNECTIONS);
+	assert_int_equal(sp_cared_wakes(cared) > 0, need == SP_WAKE_NEEDED);
+	assert_int_equal(poll(&ready, 1, 0), 0);
+	sp_care_drop(&cared);
+	sp_care_free(&care);
+	sp_wake_free(&s.wake);
 }
 
 static void wake__connections_migrate_to_a_sleeper__needed_or_not_all_are_served(struct sp_fixture *fx)
@@ -336,6 +391,8 @@ int main(int argc, char **argv)
 			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4),
 		SP_CASE(wake__connections_migrate_to_a_sleeper__needed_or_not_all_are_served,
 			.protocols = SP_CASE_TCP, .places = SP_PLACE_EACH_FAMILY),
+		SP_CASE(wake__the_daemons_care_for_a_sleeper__needed_or_not_all_are_served,
+			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4),
 		SP_CASE(wake__worker_blocks_in_accept__needed_or_not_all_are_served, .protocols = SP_CASE_TCP,
 			.places = SP_PLACE_V4),
 		SP_CASE(wake__listener_is_woken_for_nothing__nothing_changes, .protocols = SP_CASE_TCP,
