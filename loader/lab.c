@@ -39,6 +39,17 @@ int sp_lab_address(const char *text, struct sp_address *ret)
 	return 0;
 }
 
+__u32 sp_lab_peer(const struct sockaddr_storage *sa)
+{
+	const struct sockaddr_in6 *v6 = (const void *)sa;
+	const struct sockaddr_in *v4 = (const void *)sa;
+	__u32 port = ntohs(sa->ss_family == AF_INET ? v4->sin_port : v6->sin6_port);
+
+	if (sa->ss_family == AF_INET)
+		return (ntohl(v4->sin_addr.s_addr) & 0xffff) << 16 | port;
+	return (__u32)v6->sin6_addr.s6_addr[14] << 24 | (__u32)v6->sin6_addr.s6_addr[15] << 16 | port;
+}
+
 int sp_lab_bring_up_loopback(void)
 {
 	sp_autoclose int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

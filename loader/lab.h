@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <steadyport/abi.h>
 #include "endpoint.h"
@@ -35,6 +36,21 @@ int sp_lab_address(const char *text, struct sp_address *ret);
 /* Raises the soft limit of open files to @nfiles at least. -EMFILE when the hard limit is lower. */
 int sp_lab_reserve_files(size_t nfiles);
 
+#define SP_LAB_NOTED_MAX 1024
+
+/*
+ * What a worker notes down for whoever buries it, in memory that the caller has mapped shared: after a SIGKILL nobody
+ * else can say which connections died with it.
+ */
+struct sp_lab_notes {
+	__u32 is_closed; /* its sockets are */
+	__u32 is_accepting; /* it is in accept(), or has come from there and not yet noted whom it accepted */
+	__u32 peers[SP_LAB_NOTED_MAX]; /* by fd: who was accepted and not yet answered, sp_lab_peer(); 0: nobody */
+};
+
+/* A peer in one number: its port and, from bit 16 up, the last two bytes of its address. */
+__u32 sp_lab_peer(const struct sockaddr_storage *sa);
+
 /* How a worker's socket is made; all zero is a plain socket of the caller's own user. */
 struct sp_lab_options {
 	__u32 id; /* what the worker answers with; its process is called worker-ID */
@@ -47,14 +63,15 @@ struct sp_lab_options {
 	__u32 fastopen; /* TCP: connections whose SYN brought data that may wait at once; 0: no TCP Fast Open */
 	__u32 nsockets; /* all at the same address: members of one group; 0: one */
 	int adopted; /* an open socket that it shall serve instead of one of its own; 0: none */
+	struct sp_lab_notes *notes; /* where it notes things, cleared by the start; NULL: nowhere */
 };
 
 #define SP_LAB_SOCKETS_MAX 4
 
 /*
- * A process with a socket, or several that it serves alike. UDP: every datagram is sent back with the worker's id (u32, host order) before
- * it. TCP: a connection that sends a line is answered with the id and closed. It dies with the process that
- * started it.
+ * A process with a socket, or several that it serves alike. UDP: every datagram is sent back with the worker's id (u32,
+ * host order) before it. TCP: a connection that sends a line is answered with the id and closed. On SIGTERM it closes
+ * its sockets, finishes what it has accepted and exits. It dies with the process that started it.
  */
 struct sp_lab_worker {
 	pid_t pid; /* 0: not running */
@@ -98,6 +115,11 @@ int sp_lab_waiting(struct sp_lab_worker *worker, __u32 *ret);
  */
 int sp_lab_stop(struct sp_lab_worker *worker); /* closes its socket and exits; -EPROTO: had to be killed */
 void sp_lab_kill(struct sp_lab_worker *worker); /* SIGKILL */
+
+/* SIGTERM, without waiting for what comes of it. */
+int sp_lab_terminate(const struct sp_lab_worker *worker);
+/* True when the process has ended by itself; it is reaped then. Never waits. */
+bool sp_lab_has_ended(struct sp_lab_worker *worker);
 
 /* How a flow ended that no worker answered; ids of workers are 0 and up. */
 enum sp_lab_owner {

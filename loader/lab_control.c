@@ -129,6 +129,8 @@ int sp_lab_start(enum sp_protocol protocol, const struct sp_address *address, __
 	pid_t parent = getpid(), pid;
 	int pair[2], err;
 
+	if (options->notes)
+		*options->notes = (struct sp_lab_notes){ 0 };
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
 	sp_autoclose int ours = pair[0];
@@ -232,4 +234,22 @@ void sp_lab_kill(struct sp_lab_worker *worker)
 	reap(worker->pid);
 	sp_close_fd(&worker->control);
 	worker->pid = 0;
+}
+
+int sp_lab_terminate(const struct sp_lab_worker *worker)
+{
+	if (!worker->pid)
+		return -ESRCH;
+	return kill(worker->pid, SIGTERM) ? -errno : 0;
+}
+
+bool sp_lab_has_ended(struct sp_lab_worker *worker)
+{
+	if (!worker->pid)
+		return true;
+	if (waitpid(worker->pid, NULL, WNOHANG) != worker->pid)
+		return false;
+	sp_close_fd(&worker->control);
+	worker->pid = 0;
+	return true;
 }

@@ -39,7 +39,10 @@ struct server {
 	int sockets[SP_LAB_SOCKETS_MAX];
 	__u32 nsockets; /* 0: closed */
 	int epoll;
+	int signals; /* SIGTERM comes here */
+	__u32 naccepted; /* connections that are not yet answered */
 	bool is_paused;
+	bool is_leaving; /* exits when it has no connection left */
 };
 
 /* The life of a worker in its new process; does not return. Its first act is the "ready" on the control. */

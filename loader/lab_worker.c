@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include "cleanup.h"
 #include "lab.h"
@@ -142,6 +143,18 @@ static int pause_server(struct server *server, bool is_paused)
 	return server->nsockets ? watch_all(server, EPOLL_CTL_MOD) : -EBADF;
 }
 
+/* In order: what is noted before a system call is noted before its effects. */
+static void note(__u32 *place, __u32 value)
+{
+	__atomic_store_n(place, value, __ATOMIC_SEQ_CST);
+}
+
+static void note_peer(const struct server *server, int fd, __u32 peer)
+{
+	if (server->options.notes && fd < SP_LAB_NOTED_MAX)
+		note(&server->options.notes->peers[fd], peer);
+}
+
 /* Whoever shares a socket keeps it open, and epoll would tell of it for ever. */
 static void close_all(struct server *server)
 {
@@ -151,6 +164,8 @@ static void close_all(struct server *server)
 		watch(server->epoll, EPOLL_CTL_DEL, *socket, 0, 0);
 		sp_close_fd(socket);
 	}
+	if (server->options.notes)
+		note(&server->options.notes->is_closed, 1);
 }
 
 /* A message with an open file, or without one if it is negative. */
@@ -275,21 +290,46 @@ static void echo(const struct server *server, int socket)
 	}
 }
 
-static void accept_all(const struct server *server, int socket)
+static int accept_one(const struct server *server, int socket)
+{
+	struct sp_lab_notes *notes = server->options.notes;
+	struct sockaddr_storage peer;
+	socklen_t len = sizeof(peer);
+	int fd;
+
+	if (notes)
+		note(&notes->is_accepting, 1);
+	fd = accept4(socket, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0)
+		note_peer(server, fd, sp_lab_peer(&peer));
+	if (notes)
+		note(&notes->is_accepting, 0);
+	return fd;
+}
+
+static void dismiss(struct server *server, int fd)
+{
+	note_peer(server, fd, 0);
+	close(fd);
+	server->naccepted--;
+}
+
+static void accept_all(struct server *server, int socket)
 {
 	for (;;) {
-		int fd = accept4(socket, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept_one(server, socket);
 
 		if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
 			continue;
 		if (fd < 0)
 			return;
+		server->naccepted++;
 		if (watch(server->epoll, EPOLL_CTL_ADD, fd, EPOLLIN, fd))
-			close(fd);
+			dismiss(server, fd);
 	}
 }
 
-static void answer(const struct server *server, int fd)
+static void answer(struct server *server, int fd)
 {
 	char line[256];
 	ssize_t len = recv(fd, line, sizeof(line), 0);
@@ -300,7 +340,20 @@ static void answer(const struct server *server, int fd)
 		return;
 	if (len > 0)
 		send(fd, &server->options.id, sizeof(server->options.id), MSG_NOSIGNAL);
-	close(fd);
+	dismiss(server, fd);
+}
+
+/* As a server that was written well does on SIGTERM. What waits to be accepted is left to the other listeners. */
+static void leave(struct server *server)
+{
+	struct signalfd_siginfo signal;
+
+	if (read(server->signals, &signal, sizeof(signal)) != sizeof(signal))
+		return;
+	for (__u32 i = 0; i < server->nsockets && server->protocol == SP_UDP; i++)
+		echo(server, server->sockets[i]);
+	close_all(server);
+	server->is_leaving = true;
 }
 
 static bool is_own(const struct server *server, int fd)
@@ -316,7 +369,8 @@ static void serve(struct server *server)
 {
 	struct epoll_event events[EVENTS];
 
-	for (;;) {
+	while (!server->is_leaving || server->naccepted) {
+		bool is_called = false;
 		/*
 		 * Wakes up by itself, too: some kernels, 6.1.174 is one, queue a migrated connection without
 		 * waking anybody. Such a connection should be late here, not lost.
@@ -330,12 +384,17 @@ static void serve(struct server *server)
 			if (fd == server->control) {
 				if (!obey(server))
 					return;
+			} else if (fd == server->signals) {
+				is_called = true;
 			} else if (is_own(server, fd)) {
 				is_asked = true;
 			} else if (server->protocol == SP_TCP) {
 				answer(server, fd);
 			}
 		}
+		/* Last: there may have been events of the sockets that it closes. */
+		if (is_called)
+			leave(server);
 		for (__u32 i = 0; i < server->nsockets && is_asked && !server->is_paused; i++) {
 			if (server->protocol == SP_TCP)
 				accept_all(server, server->sockets[i]);
@@ -390,6 +449,20 @@ static int settle(struct server *server, pid_t parent)
 	return prctl(PR_SET_NAME, name) ? -errno : 0;
 }
 
+static int catch_signals(struct server *server)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL))
+		return -errno;
+	server->signals = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (server->signals < 0)
+		return -errno;
+	return watch(server->epoll, EPOLL_CTL_ADD, server->signals, EPOLLIN, server->signals);
+}
+
 void sp_lab_run(struct server *server, const struct sp_address *address, __u16 port, pid_t parent)
 {
 	struct reply reply = { 0 };
@@ -399,11 +472,15 @@ void sp_lab_run(struct server *server, const struct sp_address *address, __u16 p
 		err = open_servers(server, address, port);
 	if (!err)
 		err = describe(server, &reply);
+	/* What its parent has accepted it has not. */
+	server->naccepted = 0;
 	server->epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (!err && server->epoll < 0)
 		err = -errno;
 	if (!err)
 		err = watch(server->epoll, EPOLL_CTL_ADD, server->control, EPOLLIN, server->control);
+	if (!err)
+		err = catch_signals(server);
 	if (!err)
 		err = watch_all(server, EPOLL_CTL_ADD);
 	reply.err = err;
