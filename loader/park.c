@@ -179,11 +179,16 @@ static int open_socket(struct sp_park *park, const struct sp_pins *pins, const s
 	__u64 own = park->cookie;
 	int err = -ESTALE;
 
-	for (size_t i = 0; group && i < group->nmembers && err == -ESTALE; i++)
-		if (group->members[i].cookie != own)
-			err = open_beside(park, pins, &group->members[i]);
-	if (err)
-		unmark_slot(pins);
+	for (size_t i = 0; group && i < group->nmembers; i++) {
+		int failed = group->members[i].cookie == own ? -ESTALE :
+							       open_beside(park, pins, &group->members[i]);
+
+		if (!failed)
+			return 0;
+		if (failed != -ESTALE)
+			err = failed;
+	}
+	unmark_slot(pins);
 	return err;
 }
 
