@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "cleanup.h"
+#include "foreign.h"
 #include "keeper.h"
 
 #define WORKERS 4
@@ -188,26 +189,16 @@ static void daemon__all_workers_die_and_return__same_slots_again(void **state)
 	sp_keeper_stop(&keeper);
 }
 
-static int foreign_program(void)
-{
-	const struct bpf_insn code[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-
-	return bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "foreign", "GPL", code, SP_ARRAY_SIZE(code), NULL);
-}
-
 /* A member of ours, and another program in the place of steadyport's. */
 static int take_group(void)
 {
-	sp_autoclose int program = foreign_program();
+	sp_autoclose int program = sp_foreign_load("foreign");
 	struct sp_address address;
 	struct sockaddr_storage sa;
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len;
 
-	assert_true(program >= 0 && fd >= 0);
+	assert_true(fd >= 0);
 	assert_int_equal(sp_lab_address("127.0.0.1", &address), 0);
 	len = sp_address_to_sockaddr(&address, PORT, &sa);
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)), 0);

@@ -5,13 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/filter.h>
 #include <bpf/bpf.h>
 #include "cleanup.h"
+#include "foreign.h"
 #include "group.h"
 #include "keeper.h"
 #include "knock.h"
-#include "members.h"
 #include "pin.h"
 
 #define NAME "web"
@@ -338,24 +337,15 @@ static void e2e__detached_by_a_command_under_load__nothing_is_lost(void **state)
 /* As the owner of a member does it. */
 static void attach_to_worker(int program)
 {
-	sp_autogroups struct sp_groups *groups = NULL;
-	sp_autoclose int socket = -1;
+	sp_autoclose int socket = sp_crew_borrow(&crew, 0);
 
-	assert_int_equal(sp_members_scan(0, &groups), 0);
-	assert_int_equal(sp_group_socket(sp_groups_member(groups, crew.workers[0].cookie), &socket), 0);
 	assert_int_equal(program < 0 ? sp_group_detach(socket) : sp_group_attach(socket, program), 0);
 }
 
 static void replace_program(void)
 {
-	static const struct bpf_insn code[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	sp_autoclose int program =
-		bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "foreign", "GPL", code, SP_ARRAY_SIZE(code), NULL);
+	sp_autoclose int program = sp_foreign_load("foreign");
 
-	assert_true(program >= 0);
 	attach_to_worker(program);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include "cleanup.h"
+#include "foreign.h"
 #include "run.h"
 #include "world.h"
 
@@ -43,25 +44,6 @@ static __u32 id_of_map(int fd)
 	return info.id;
 }
 
-static int load(const struct bpf_insn *code, size_t count)
-{
-	int fd = bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "stranger", "GPL", code, count, NULL);
-
-	assert_true(fd >= 0);
-	return fd;
-}
-
-/* SK_PASS without a selection: the kernel's hash decides. */
-static int load_idle(void)
-{
-	const struct bpf_insn code[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-
-	return load(code, SP_ARRAY_SIZE(code));
-}
-
 /* Selects element 0 of the array. */
 static int load_selecting(int array)
 {
@@ -79,8 +61,11 @@ static int load_selecting(int array)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
+	int fd;
 
-	return load(code, SP_ARRAY_SIZE(code));
+	fd = bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "stranger", "GPL", code, SP_ARRAY_SIZE(code), NULL);
+	assert_true(fd >= 0);
+	return fd;
 }
 
 static void set_for_group(int option, const void *value, socklen_t len)
@@ -102,7 +87,7 @@ static void attach(struct stranger *stranger)
 
 static struct stranger attach_idle(void)
 {
-	struct stranger stranger = { .prog = load_idle(), .array = -1 };
+	struct stranger stranger = { .prog = sp_foreign_load("stranger"), .array = -1 };
 
 	attach(&stranger);
 	sp_close_fd(&stranger.prog);

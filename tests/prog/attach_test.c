@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <bpf/bpf.h>
 #include "fixture.h"
+#include "foreign.h"
 #include "group.h"
 
 #define FLOWS 600
@@ -191,17 +192,6 @@ steer__i1_detached_behind_our_back__sync_leaves_flows_where_the_kernel_has_them(
 	sp_require_still(fx, set);
 }
 
-/* A program that leaves the choice to the kernel. */
-static int load_foreign_program(void)
-{
-	const struct bpf_insn code[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-
-	return bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "foreign", "GPL", code, SP_ARRAY_SIZE(code), NULL);
-}
-
 static void reconcile__foreign_program_is_attached__refuses_until_told_to_replace(struct sp_fixture *fx)
 {
 	struct sp_reconcile_options options = { 0 };
@@ -210,8 +200,7 @@ static void reconcile__foreign_program_is_attached__refuses_until_told_to_replac
 	int socket = -1, foreign;
 
 	sp_fixture_load(fx);
-	foreign = load_foreign_program();
-	assert_true(foreign >= 0);
+	foreign = sp_foreign_load("foreign");
 	assert_int_equal(sp_group_any_socket(find_group(fx, &groups), &socket), 0);
 	assert_int_equal(sp_group_attach(socket, foreign), 0);
 	sp_close_fd(&socket);

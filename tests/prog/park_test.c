@@ -8,9 +8,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <bpf/bpf.h>
-#include <linux/filter.h>
 #include "fixture.h"
+#include "foreign.h"
 #include "group.h"
 #include "park.h"
 #include "steer.h"
@@ -288,6 +287,24 @@ static void park__no_worker_comes__connections_fail_as_they_would_have(struct sp
 	sp_park_free(&park);
 }
 
+/*
+ * The only worker has died, connections wait in the parking socket, and the next worker is enrolled: the daemon has
+ * yet to hand them over.
+ */
+static struct sp_flow_set *wait_for_handover(struct sp_fixture *fx, struct sp_park *park, __u32 *ret_worker)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	assert_int_equal(update(fx, park), SP_PARK_OPEN);
+	sp_fixture_kill(fx, 0);
+	set = queue(fx);
+	*ret_worker = sp_fixture_join(fx);
+	sp_fixture_sync(fx);
+	require_parking(fx, park, CONNECTIONS);
+	return set;
+}
+
 /* --- the program goes --- */
 
 /* As `steadyport detach` does it, in another process. */
@@ -301,13 +318,7 @@ static void park__detached_by_a_command__waiting_connections_are_served_first(st
 	pid_t command;
 	int status;
 
-	sp_fixture_attach(fx);
-	assert_int_equal(update(fx, park), SP_PARK_OPEN);
-	sp_fixture_kill(fx, 0);
-	set = queue(fx);
-	worker = sp_fixture_join(fx);
-	sp_fixture_sync(fx);
-	require_parking(fx, park, CONNECTIONS);
+	set = wait_for_handover(fx, park, &worker);
 
 	require_ok(sp_members_scan(0, &groups));
 	command = fork();
@@ -337,18 +348,6 @@ static void park__detached_by_a_command__waiting_connections_are_served_first(st
 	assert_int_equal(update_seeing(fx, park, false, 1), SP_PARK_KEEP);
 	require_no_parking(fx, park);
 	sp_park_free(&park);
-}
-
-/* Selects nobody, so that the kernel's hash does: to the group it is as any other program. */
-static int load_foreign(struct sp_fixture *fx)
-{
-	static const struct bpf_insn code[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = SK_PASS },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-
-	return sp_fixture_own(fx, bpf_prog_load(BPF_PROG_TYPE_SK_REUSEPORT, "foreign", "GPL", code,
-						SP_ARRAY_SIZE(code), NULL));
 }
 
 static char read_sysctl(void)
@@ -402,7 +401,7 @@ static void lose_program(struct sp_fixture *fx, int program)
 
 static void park__program_is_replaced__socket_is_left_and_nothing_is_lost(struct sp_fixture *fx)
 {
-	lose_program(fx, load_foreign(fx));
+	lose_program(fx, sp_fixture_own(fx, sp_foreign_load("foreign")));
 }
 
 static void park__program_is_detached_by_a_member__socket_is_left_and_nothing_is_lost(struct sp_fixture *fx)
@@ -419,13 +418,7 @@ static void park__daemon_dies_when_a_worker_is_enrolled__its_connections_are_ser
 	struct sp_flow_set *set;
 	__u32 worker;
 
-	sp_fixture_attach(fx);
-	assert_int_equal(update(fx, park), SP_PARK_OPEN);
-	sp_fixture_kill(fx, 0);
-	set = queue(fx);
-	worker = sp_fixture_join(fx);
-	sp_fixture_sync(fx);
-	require_parking(fx, park, CONNECTIONS);
+	set = wait_for_handover(fx, park, &worker);
 	sp_park_free(&park);
 	require_all_from(fx, set, worker);
 }

@@ -144,6 +144,21 @@ static size_t count_answered(struct sleeper *s, int timeout_ms)
 	return count;
 }
 
+static void kill_and_cure(struct sp_fixture *fx, struct sleeper *s, enum sp_wake_need need)
+{
+	sp_fixture_sync(fx);
+	sp_fixture_kill(fx, s->victim);
+	if (need == SP_WAKE_NEEDED)
+		assert_int_equal(count_answered(s, ASLEEP_MS), 0);
+	else
+		assert_int_equal(count_answered(s, SP_FIXTURE_PATIENCE_MS), CONNECTIONS);
+	cure(fx, s);
+	assert_int_equal(count_answered(s, SP_FIXTURE_PATIENCE_MS), CONNECTIONS);
+	require_events(fx, s);
+	sp_wake_free(&s->wake);
+	sp_events_free(&s->events);
+}
+
 /* The same as the daemon does it, with nothing but its own descriptors and times. */
 static void wake__the_daemons_care_for_a_sleeper__needed_or_not_all_are_served(struct sp_fixture *fx)
 {
@@ -193,18 +208,7 @@ static void wake__connections_migrate_to_a_sleeper__needed_or_not_all_are_served
 	queue_for_sleeper(fx, &s);
 	fx->options = (struct sp_lab_options){ .sleeps = true };
 	s.heir = sp_fixture_join(fx);
-	sp_fixture_sync(fx);
-	sp_fixture_kill(fx, s.victim);
-
-	if (need == SP_WAKE_NEEDED)
-		assert_int_equal(count_answered(&s, ASLEEP_MS), 0);
-	else
-		assert_int_equal(count_answered(&s, SP_FIXTURE_PATIENCE_MS), CONNECTIONS);
-	cure(fx, &s);
-	assert_int_equal(count_answered(&s, SP_FIXTURE_PATIENCE_MS), CONNECTIONS);
-	require_events(fx, &s);
-	sp_wake_free(&s.wake);
-	sp_events_free(&s.events);
+	kill_and_cure(fx, &s, need);
 }
 
 /* A worker of the simplest kind: blocks in accept(), answers with its id, closes. */
@@ -244,20 +248,9 @@ static void wake__worker_blocks_in_accept__needed_or_not_all_are_served(struct s
 	queue_for_sleeper(fx, &s);
 	s.heir = fx->nworkers++;
 	acceptor = start_acceptor(fx, s.heir);
-	sp_fixture_sync(fx);
-	sp_fixture_kill(fx, s.victim);
-
-	if (need == SP_WAKE_NEEDED)
-		assert_int_equal(count_answered(&s, ASLEEP_MS), 0);
-	else
-		assert_int_equal(count_answered(&s, SP_FIXTURE_PATIENCE_MS), CONNECTIONS);
-	cure(fx, &s);
-	assert_int_equal(count_answered(&s, SP_FIXTURE_PATIENCE_MS), CONNECTIONS);
-	require_events(fx, &s);
+	kill_and_cure(fx, &s, need);
 	assert_int_equal(kill(acceptor, SIGKILL), 0);
 	assert_int_equal(waitpid(acceptor, NULL, 0), acceptor);
-	sp_wake_free(&s.wake);
-	sp_events_free(&s.events);
 }
 
 /* --- the cure does no harm --- */
