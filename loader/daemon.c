@@ -129,6 +129,7 @@ static void tend_all(struct daemon *d, const struct sp_groups *groups, const boo
 	sp_autofree struct sp_reconcile_job *jobs = calloc(d->ntended, sizeof(*jobs));
 	sp_autofree struct sp_pins **pins = calloc(d->ntended, sizeof(*pins));
 	sp_autofree size_t *whose = calloc(d->ntended, sizeof(*whose));
+	bool may_attach = true; /* one in a pass: the others must not wait for all */
 	size_t njobs = 0;
 
 	if (!jobs || !pins || !whose) {
@@ -140,7 +141,7 @@ static void tend_all(struct daemon *d, const struct sp_groups *groups, const boo
 
 		if (!is_due[i])
 			continue;
-		if (sp_tend_begin(t, d->bpffs, groups, d->scanner, &jobs[njobs])) {
+		if (sp_tend_begin(t, d->bpffs, groups, d->scanner, &may_attach, &jobs[njobs])) {
 			pins[njobs] = &t->pins;
 			whose[njobs++] = i;
 		} else {
@@ -196,26 +197,30 @@ static void arm_wake(struct daemon *d)
 		arm(d, WAKE, next > now ? next - now : 0);
 }
 
-static void pass(struct daemon *d)
+/*
+ * @is_news: there will be something to do, so the lock is taken first and one scan will do. Else it is taken only when
+ * a scan has shown that there is, and what a command did meanwhile is seen by a second one.
+ */
+static void pass(struct daemon *d, bool is_news)
 {
 	sp_autogroups struct sp_groups *groups = NULL;
 	sp_autofree bool *is_due = calloc(d->ntended ?: 1, sizeof(*is_due));
 	sp_autoclose int lock = -1;
+	bool is_any;
 
-	if (!is_due || sp_scanner_scan(d->scanner, &groups))
+	if (!is_due || (is_news && !try_lock(d, &lock)) || sp_scanner_scan(d->scanner, &groups))
 		return;
 	arm_await(d, groups);
-	if (!find_due(d, groups, is_due)) {
-		arm_due(d);
-		return;
+	is_any = find_due(d, groups, is_due);
+	if (is_any && lock < 0) {
+		if (!try_lock(d, &lock))
+			return;
+		sp_groups_free(&groups);
+		if (sp_scanner_scan(d->scanner, &groups))
+			return;
+		is_any = find_due(d, groups, is_due);
 	}
-	if (!try_lock(d, &lock))
-		return;
-	/* A command may have done it meanwhile. */
-	sp_groups_free(&groups);
-	if (sp_scanner_scan(d->scanner, &groups))
-		return;
-	if (find_due(d, groups, is_due)) {
+	if (is_any) {
 		tend_all(d, groups, is_due);
 		report_status(d);
 	}
@@ -228,7 +233,7 @@ static void pass(struct daemon *d)
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd, (void)what;
-	pass(ctx);
+	pass(ctx, false);
 }
 
 static void on_burst_end(evutil_socket_t fd, short what, void *ctx)
@@ -237,7 +242,7 @@ static void on_burst_end(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd, (void)what;
 	d->burst_ns = 0;
-	pass(d);
+	pass(d, true);
 }
 
 /* Soon: news come in bursts. */
@@ -411,7 +416,7 @@ static void on_reload(evutil_socket_t fd, short what, void *ctx)
 		d->config = config;
 		configure(d);
 		sp_tell("read %s again: %zu group%s", d->path, d->ntended, d->ntended == 1 ? "" : "s");
-		pass(d);
+		pass(d, true);
 	}
 	report_status(d);
 	sp_notify_ready();
@@ -503,7 +508,7 @@ int sp_daemon_run(const char *bpffs, const char *path, struct sp_config *config)
 	int err = start(&d);
 
 	if (!err) {
-		pass(&d);
+		pass(&d, true);
 		report_status(&d);
 		sp_notify_ready();
 		event_base_dispatch(d.base);

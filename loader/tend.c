@@ -473,7 +473,7 @@ static void attach(struct sp_tended *t, const char *bpffs, const struct sp_group
 }
 
 bool sp_tend_begin(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups,
-		   struct sp_scanner *scanner, struct sp_reconcile_job *ret_job)
+		   struct sp_scanner *scanner, bool *may_attach, struct sp_reconcile_job *ret_job)
 {
 	const struct sp_group *group;
 	__u32 fit;
@@ -509,10 +509,13 @@ bool sp_tend_begin(struct sp_tended *t, const char *bpffs, const struct sp_group
 	group = find_group(t, groups, &fit);
 	if (t->state == SP_TEND_RELEASED)
 		t->due_ns = 0;
-	else if (group)
+	else if (!group)
+		wait_for(t, groups, fit);
+	else if (*may_attach)
 		attach(t, bpffs, groups, group, scanner);
 	else
-		wait_for(t, groups, fit);
+		t->due_ns = 1;
+	*may_attach &= !group || t->state == SP_TEND_RELEASED;
 	return false;
 }
 

@@ -88,11 +88,12 @@ bool sp_tend_is_due(struct sp_tended *tended, const char *bpffs, const struct sp
  * sp_tend_begin - do what is this group's own, prepare what it does with all others
  * @groups:  made under the lock
  * @scanner: for jobs
+ * @may_attach: a group that is new is attached here, which takes some 100 ms; false afterwards. Those that find it
+ *           false are due again at once
  * @ret_job: valid if it returns true
- * A group that is new is attached here, which takes some 100 ms.
  */
 bool sp_tend_begin(struct sp_tended *tended, const char *bpffs, const struct sp_groups *groups,
-		   struct sp_scanner *scanner, struct sp_reconcile_job *ret_job);
+		   struct sp_scanner *scanner, bool *may_attach, struct sp_reconcile_job *ret_job);
 
 /* After the job, or without one (NULL). @groups: those of sp_tend_begin() */
 void sp_tend_end(struct sp_tended *tended, const char *bpffs, const struct sp_groups *groups,
