@@ -43,6 +43,7 @@ struct sp_sim_hooks {
 	void (*attached)(void);
 	void (*detached)(void);
 	void (*slot_written)(__u32 slot, const struct sp_info *before);
+	void (*slot_taken)(void);
 	void (*flow_lost)(const struct sp_table_entry *entry, enum sp_sim_loss why);
 };
 

@@ -229,6 +229,7 @@ static int put_in_slot(__u32 slot, __u64 fd)
 		   sp_sim.in_slot[slot]);
 	sp_sim.in_slot[slot] = worker;
 	sp_sim.slot_of[worker] = slot;
+	sp_sim.hooks->slot_taken();
 	return 0;
 }
 

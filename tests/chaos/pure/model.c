@@ -203,6 +203,14 @@ static void check_moving(const struct sp_view *previous, const struct sp_view *v
 	}
 }
 
+/* Nothing is learned: only who is where the view wants him stays. */
+static void release_misplaced(void)
+{
+	for (each_flow(flow))
+		if (is_steady(flow->worker) && !is_placed_by(sp_sim_view(), flow))
+			flow->worker = 0;
+}
+
 static void view_changed(void)
 {
 	const struct sp_view *view = sp_sim_view();
@@ -220,12 +228,8 @@ static void view_changed(void)
 		if (is_window_new)
 			check_moving(&sp_sim.views[view->prev], view);
 	}
-	if (is_tracked() || !sp_sim.is_attached)
-		return;
-	/* Nothing is learned: only who is where the new view wants him stays. */
-	for (each_flow(flow))
-		if (is_steady(flow->worker) && !is_placed_by(view, flow))
-			flow->worker = 0;
+	if (!is_tracked() && sp_sim.is_attached)
+		release_misplaced();
 }
 
 void sp_model_loader_begins(void)
@@ -278,6 +282,13 @@ static void slot_written(__u32 slot, const struct sp_info *before)
 			sp_sim.flows.entry[i].worker = 0;
 }
 
+/* A connection is asked about once: the loader lets a TCP worker into its slot before the others are told of it. */
+static void slot_taken(void)
+{
+	if (sp_sim.options.protocol == SP_TCP && sp_sim.is_attached)
+		release_misplaced();
+}
+
 /* Nothing remembers a flow any more: it may move, once. */
 static void release(__u64 hash)
 {
@@ -307,6 +318,7 @@ const struct sp_sim_hooks sp_model_hooks = {
 	.attached = attached,
 	.detached = detached,
 	.slot_written = slot_written,
+	.slot_taken = slot_taken,
 	.flow_lost = flow_lost,
 };
 

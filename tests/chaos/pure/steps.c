@@ -12,6 +12,7 @@ struct sp_steps sp_steps;
 struct sp_steps_tally sp_steps_tally;
 
 #define MS 1000000ULL
+#define SECOND 1000000000ULL
 
 void sp_steps_begin(__u64 seed, __u32 nworkers, __u32 nflows)
 {
@@ -132,10 +133,12 @@ static void check_slots(void)
 
 /*
  * At rest the flow table is asked only where it holds something, and it holds only what the view does not say. With
- * `always` it is asked for every packet anyway. The loader lets an entry expire a second later than the program.
+ * `always` it is asked for every packet anyway. The loader lets an entry expire a second later than the program, and
+ * time has passed since it looked.
  */
-static void check_rest(bool is_same_function)
+static void check_rest(bool is_same_function, __u64 began_ns)
 {
+	__u32 late_s = 1 + sp_sim.now_ns / SECOND - began_ns / SECOND;
 	static __u64 kept[SP_BUCKETS / 64], expiring[SP_BUCKETS / 64];
 	const struct sp_view *view = sp_sim_view();
 
@@ -148,7 +151,7 @@ static void check_rest(bool is_same_function)
 
 		if (worker)
 			kept[flow->hash % SP_BUCKETS / 64] |= mask;
-		else if (sp_model_kept(flow, 1) || !is_same_function)
+		else if (sp_model_kept(flow, late_s) || !is_same_function)
 			expiring[flow->hash % SP_BUCKETS / 64] |= mask;
 		sp_require(!worker || !is_same_function ||
 				   sp_model_choose_usable(view, flow->hash) != sp_sim.slot_of[worker],
@@ -161,7 +164,7 @@ static void check_rest(bool is_same_function)
 			   i * 64, i * 64 + 63, view->moving[i], kept[i]);
 }
 
-static void check_done(const struct sp_view *before)
+static void check_done(const struct sp_view *before, __u64 began_ns)
 {
 	const struct sp_view *view = sp_sim_view();
 	__u32 weight[SP_SLOTS_MAX];
@@ -176,7 +179,7 @@ static void check_done(const struct sp_view *before)
 	check_slots();
 	sp_require(sp_sim.is_attached == (sp_sim.nmembers > 0), "the loader is done, but not attached");
 	if (sp_sim.is_attached && !view->learn_until_ns)
-		check_rest(!memcmp(before->usable, view->usable, sizeof(view->usable)));
+		check_rest(!memcmp(before->usable, view->usable, sizeof(view->usable)), began_ns);
 }
 
 static const char *const change_names[] = {
@@ -204,12 +207,13 @@ enum sp_sim_end sp_steps_reconcile(const struct sp_sim_run *run)
 	static struct sp_view before;
 	bool is_new = !sp_steps.has_attached;
 	__u32 nmembers_max = sp_sim.nmembers;
-	__u64 lost, joins = sp_steps_tally.joins;
+	__u64 began_ns, lost, joins = sp_steps_tally.joins;
 	enum sp_sim_end end;
 	int err;
 
 	/* No two of them at the same time: by its end one window is told from another. */
 	sp_steps_pass(MS);
+	began_ns = sp_sim.now_ns;
 	before = *sp_sim_view();
 	sp_steps.is_disturbed = false;
 	report_begin(run->change, is_new);
@@ -228,7 +232,7 @@ enum sp_sim_end sp_steps_reconcile(const struct sp_sim_run *run)
 				sp_steps.result.nenrolled, sp_steps.result.ndied,
 				sp_steps.result.moved_buckets,
 				sp_steps.result.did_publish ? ", published" : "");
-		check_done(&before);
+		check_done(&before, began_ns);
 		sp_steps.has_attached = true;
 		break;
 	case SP_SIM_REFUSED:
