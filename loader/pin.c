@@ -423,6 +423,11 @@ int sp_pin_open_slots(const char *bpffs, const char *name)
 	return open_published(bpffs, name, SP_PIN_SLOTS);
 }
 
+int sp_pin_open_ctl(const char *bpffs, const char *name)
+{
+	return open_published(bpffs, name, SP_PIN_CTL);
+}
+
 int sp_pin_open_info(const char *bpffs, const char *name)
 {
 	return open_published(bpffs, name, SP_PIN_INFO);

@@ -93,8 +93,9 @@ int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret
  */
 void sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2]);
 
-/* Only the sockarray, or the slots' records, whatever version made it: an fd, or -errno (not logged). */
+/* Only the sockarray, the slots' records or sp_ctl, whatever version made it: an fd, or -errno (not logged). */
 int sp_pin_open_slots(const char *bpffs, const char *name);
+int sp_pin_open_ctl(const char *bpffs, const char *name);
 int sp_pin_open_info(const char *bpffs, const char *name);
 
 /* A number that is another one when NAME is removed and made again, or exchanged; 0: it has no pins. */

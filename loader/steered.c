@@ -53,12 +53,34 @@ static bool has_member(const struct sp_group *group, __u64 cookie)
 	return false;
 }
 
+/*
+ * False when NAME is of another network namespace, protocol or port, which a socket keeps for its life. To look into its
+ * slots takes a system call for each, and a host may have hundreds of names. One whose sp_ctl has another shape may
+ * hold anything.
+ */
+static bool may_hold(const char *bpffs, const char *name, const struct sp_group *group)
+{
+	sp_autoclose int fd = sp_pin_open_ctl(bpffs, name);
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info), zero = 0;
+	struct sp_ctl ctl;
+
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len) || info.value_size != sizeof(ctl) ||
+	    bpf_map_lookup_elem(fd, &zero, &ctl))
+		return true;
+	return ctl.netns_cookie == group->netns_cookie && ctl.protocol == group->protocol &&
+	       ctl.port == group->port;
+}
+
 /* NAME has the group's sockets in its slots, whatever program is attached now. */
 static bool holds_members(const char *bpffs, const char *name, const struct sp_group *group)
 {
-	sp_autoclose int slots = sp_pin_open_slots(bpffs, name);
+	sp_autoclose int slots = -1;
 	__u64 cookie;
 
+	if (!may_hold(bpffs, name, group))
+		return false;
+	slots = sp_pin_open_slots(bpffs, name);
 	for (__u32 slot = 0; slots >= 0 && slot < SP_SLOTS_MAX; slot++)
 		if (!bpf_map_lookup_elem(slots, &slot, &cookie) && has_member(group, cookie))
 			return true;
