@@ -514,8 +514,8 @@ const struct sp_command sp_commands[] = {
 		.name = "run",
 		.synopsis = "",
 		.summary = "look after all configured groups, as a daemon",
-		.help = "Attaches each group as soon as it exists, enrols new workers within 50 ms of their\n"
-			"listen() or bind(), and attaches again a group that died and came back. Runs in the\n"
+		.help = "Attaches each group as soon as it exists, enrols new workers as they call listen()\n"
+			"or bind(), and attaches again a group that died and came back. Runs in the\n"
 			"foreground. SIGHUP reads the configuration again; SIGTERM ends it: groups stay\n"
 			"steered, unless on-exit = detach. Killed and started again it goes on where it was.\n",
 		.kind = SP_COMMAND_CHANGES,

@@ -18,7 +18,6 @@
 #include "cleanup.h"
 #include "value.h"
 
-#define METRICS_DEFAULT "127.0.0.1:9464"
 #define PROBLEM_LEN 512
 
 enum section {
@@ -62,18 +61,6 @@ static struct sp_config_group *current_group(struct parser *p)
 }
 
 /* --- keys --- */
-
-static const char *take_metrics(struct parser *p, const char *value)
-{
-	const char *why;
-
-	p->config->has_metrics = strcmp(value, "off");
-	if (!p->config->has_metrics)
-		return NULL;
-	return sp_address_port_parse(value, &p->config->metrics_address, &p->config->metrics_port, &why) ?
-		       "it is ADDRESS:PORT, as in " METRICS_DEFAULT ", or off" :
-		       NULL;
-}
 
 static const char *take_on_exit(struct parser *p, const char *value)
 {
@@ -189,7 +176,6 @@ struct key {
 };
 
 static const struct key daemon_keys[] = {
-	{ "metrics", take_metrics },
 	{ "on-exit", take_on_exit },
 };
 
@@ -420,7 +406,6 @@ int sp_config_parse(const char *text, size_t len,
 		return -ENOMEM;
 	if (len >= sizeof(bom) && !memcmp(text, bom, sizeof(bom)))
 		p.next += sizeof(bom);
-	take_metrics(&p, METRICS_DEFAULT);
 	ini_parse_stream(read_line, &p, take_line, &p);
 	if (!p.err)
 		check_groups(&p);

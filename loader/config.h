@@ -43,9 +43,6 @@ struct sp_config_group {
 };
 
 struct sp_config {
-	bool has_metrics;
-	struct sp_address metrics_address;
-	__u16 metrics_port;
 	enum sp_on_exit on_exit;
 	struct sp_config_group *groups; /* in the order of the file */
 	size_t ngroups;

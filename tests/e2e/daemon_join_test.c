@@ -151,8 +151,7 @@ static void start(enum sp_protocol protocol, const char *learn, json_int_t membe
 {
 	char config[256];
 
-	snprintf(config, sizeof(config),
-		 "[daemon]\nmetrics = off\n[group g]\nendpoint = %s:127.0.0.1:%d\nlearn = %s\nslots = 64\n",
+	snprintf(config, sizeof(config), "[group g]\nendpoint = %s:127.0.0.1:%d\nlearn = %s\nslots = 64\n",
 		 sp_protocol_name(protocol), PORT, learn);
 	sp_keeper_start(&keeper, config);
 	sp_keeper_wait_enrolled("g", members);
@@ -241,7 +240,7 @@ static void daemon__groups_restart_together__share_their_waits(void **state)
 	__u64 took[GROUPS_MAX], cookies[GROUPS_MAX], at[GROUPS_MAX];
 	int workers[GROUPS_MAX][2];
 	struct eye eyes[GROUPS_MAX];
-	char config[2048] = "[daemon]\nmetrics = off\n", name[8];
+	char config[2048] = "", name[8];
 	size_t len = strlen(config);
 
 	(void)state;

@@ -22,7 +22,7 @@ static struct sp_crowd crowd;
 static int before[FLOWS], after[FLOWS];
 static char config[1024];
 
-#define OFF "[daemon]\nmetrics = off\n"
+#define OFF "[daemon]\n"
 
 /* One group; @more: further lines of it */
 static const char *config_of(enum sp_protocol protocol, const char *more)
@@ -347,8 +347,8 @@ static void daemon__sigterm_and_detach__group_is_given_back(void **state)
 {
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", PORT, WORKERS, NULL);
-	snprintf(config, sizeof(config),
-		 "[daemon]\nmetrics = off\non-exit = detach\n[group g]\nendpoint = %s\n", crew.endpoint);
+	snprintf(config, sizeof(config), "[daemon]\non-exit = detach\n[group g]\nendpoint = %s\n",
+		 crew.endpoint);
 	sp_keeper_start(&keeper, config);
 	sp_keeper_wait_enrolled("g", WORKERS);
 	sp_keeper_stop(&keeper);

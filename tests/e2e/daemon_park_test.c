@@ -29,8 +29,7 @@ static char config[512];
 
 static const char *config_of(const char *more)
 {
-	snprintf(config, sizeof(config),
-		 "[daemon]\nmetrics = off\n[group " NAME "]\nendpoint = tcp:127.0.0.1:%d\n%s", PORT, more);
+	snprintf(config, sizeof(config), "[group " NAME "]\nendpoint = tcp:127.0.0.1:%d\n%s", PORT, more);
 	return config;
 }
 

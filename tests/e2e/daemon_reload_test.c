@@ -14,7 +14,7 @@
 #define FLOWS 300
 #define PORT 7100
 
-#define OFF "[daemon]\nmetrics = off\n"
+#define OFF "[daemon]\n"
 #define DNS "[group dns]\nendpoint = udp:127.0.0.1:7100\nlearn = 10m\n"
 #define WEB "[group web]\nendpoint = tcp:127.0.0.1:7100\n"
 

@@ -66,9 +66,6 @@ static void config__empty_file__defaults_and_no_group(void **state)
 	const struct sp_config *c = accepted("");
 
 	(void)state;
-	assert_true(c->has_metrics);
-	assert_int_equal(c->metrics_address.family, AF_INET);
-	assert_int_equal(c->metrics_port, 9464);
 	assert_int_equal(c->on_exit, SP_ON_EXIT_KEEP);
 	assert_int_equal(c->ngroups, 0);
 }
@@ -103,7 +100,6 @@ static void config__every_key__taken(void **state)
 	const struct sp_config *c = accepted("; a comment\n"
 					     "# another\n"
 					     "[daemon]\n"
-					     "metrics = [::1]:9999\n"
 					     "on-exit = detach\n"
 					     "\n"
 					     "[group dns]\n"
@@ -123,8 +119,6 @@ static void config__every_key__taken(void **state)
 	const struct sp_config_group *g = c->groups;
 
 	(void)state;
-	assert_int_equal(c->metrics_address.family, AF_INET6);
-	assert_int_equal(c->metrics_port, 9999);
 	assert_int_equal(c->on_exit, SP_ON_EXIT_DETACH);
 	assert_int_equal(c->ngroups, 2);
 	assert_string_equal(g->endpoint_text, "udp:[::]:53");
@@ -139,19 +133,17 @@ static void config__every_key__taken(void **state)
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
 		assert_int_equal(g->weight[s], s == 3 ? 50 : s >= 4 && s <= 7 ? 10 : SP_CONFIG_NO_WEIGHT);
 	assert_string_equal(g[1].name, "web-2");
-	assert_int_equal(g[1].line, 18);
+	assert_int_equal(g[1].line, 17);
 	assert_int_equal(g[1].park_ns, 30000000000);
 	assert_ptr_equal(sp_config_find(c, "web-2"), &g[1]);
 	assert_null(sp_config_find(c, "web"));
 }
 
-static void config__metrics_off_and_park_off__off(void **state)
+static void config__park_off__off(void **state)
 {
-	const struct sp_config *c =
-		accepted("[daemon]\nmetrics = off\n[group a]\nendpoint = tcp:1\npark = off\n");
+	const struct sp_config *c = accepted("[group a]\nendpoint = tcp:1\npark = off\n");
 
 	(void)state;
-	assert_false(c->has_metrics);
 	assert_int_equal(c->groups[0].park_ns, 0);
 }
 
@@ -248,8 +240,6 @@ static void config__nul_byte__refused(void **state)
 static void config__bad_values__say_what_is_allowed(void **state)
 {
 	(void)state;
-	refused("[daemon]\nmetrics = on\n", 2, "metrics = on: it is ADDRESS:PORT");
-	refused("[daemon]\nmetrics = 9464\n", 2, "ADDRESS:PORT");
 	refused("[daemon]\non-exit = stop\n", 2, "one of keep, detach");
 	refused("[group a]\nendpoint = http:80\n", 2, "neither tcp: nor udp:");
 	refused("[group a]\nendpoint = tcp:0\n", 2, "1 to 65535");
@@ -276,14 +266,14 @@ static void config__bad_values__say_what_is_allowed(void **state)
 static void config__unknown_keys_and_sections__refused_with_the_known_ones(void **state)
 {
 	(void)state;
-	refused("[daemon]\nmetric = off\n", 2, "[daemon] has no key metric: keys are metrics, on-exit");
+	refused("[daemon]\nmetric = off\n", 2, "[daemon] has no key metric: keys are on-exit");
 	refused(WEB "trac = off\n", 3,
 		"no key trac: keys are endpoint, netns, track, learn, flow-idle, hash, flows, slots, "
 		"park, "
 		"on-foreign, weights");
 	refused(WEB "Track = off\n", 3, "no key Track");
 	refused(WEB "= off\n", 3, "no key ");
-	refused("[deamon]\nmetrics = off\n", 1,
+	refused("[deamon]\non-exit = keep\n", 1,
 		"no section [deamon]: sections are [daemon] and [group NAME]");
 	refused("[groups a]\n", 1, "no section [groups a]");
 	refused("[]\n", 1, "no section []");
@@ -308,7 +298,7 @@ static void config__anything_twice__refused_with_the_first_line(void **state)
 	refused("[daemon]\n[group a]\nendpoint = tcp:1\n[daemon]\n", 4, "first in line 1");
 	refused(WEB "\n[group web]\nendpoint = tcp:81\n", 4, "[group web] is given twice: first in line 1");
 	refused(WEB "endpoint = tcp:81\n", 3, "endpoint is given twice");
-	refused("[daemon]\nmetrics = off\nmetrics = off\n", 3, "metrics is given twice");
+	refused("[daemon]\non-exit = keep\non-exit = keep\n", 3, "on-exit is given twice");
 }
 
 static void config__no_endpoint__refused_at_the_heading(void **state)
@@ -361,7 +351,7 @@ int main(void)
 		cmocka_unit_test(config__empty_file__defaults_and_no_group),
 		cmocka_unit_test(config__endpoint_only__defaults_of_a_group),
 		cmocka_unit_test(config__every_key__taken),
-		cmocka_unit_test(config__metrics_off_and_park_off__off),
+		cmocka_unit_test(config__park_off__off),
 		cmocka_unit_test(config__indented_line__is_a_line_of_its_own),
 		cmocka_unit_test(config__byte_order_mark__ignored),
 		cmocka_unit_test(config__longest_name__whole),

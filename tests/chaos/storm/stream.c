@@ -16,7 +16,8 @@
 #define DELAY_MAX_MS 200 /* between connection and line, of those that take their time */
 #define LOOK_NS (5 * MS)
 #define PATIENCE_NS (30000 * MS)
-#define CREDIT_NS (2000 * MS) /* a reset comes with the death, or at the latest with the line that is sent after it */
+#define CREDIT_NS \
+	(2000 * MS) /* a reset comes with the death, or at the latest with the line that is sent after it */
 
 static const char line[] = "who?\n";
 
