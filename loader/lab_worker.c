@@ -307,9 +307,11 @@ static int accept_one(const struct server *server, int socket)
 	return fd;
 }
 
+/* Whoever walks all open files may hold this one for a moment longer, and epoll would tell of it as long. */
 static void dismiss(struct server *server, int fd)
 {
 	note_peer(server, fd, 0);
+	watch(server->epoll, EPOLL_CTL_DEL, fd, 0, 0);
 	close(fd);
 	server->naccepted--;
 }
