@@ -22,12 +22,12 @@ static struct sp_crowd crowd;
 static int before[FLOWS], after[FLOWS];
 static char config[1024];
 
-#define OFF "[daemon]\n"
+#define DAEMON "[daemon]\n"
 
 /* One group; @more: further lines of it */
 static const char *config_of(enum sp_protocol protocol, const char *more)
 {
-	snprintf(config, sizeof(config), OFF "[group g]\nendpoint = %s:127.0.0.1:%d\n%s",
+	snprintf(config, sizeof(config), DAEMON "[group g]\nendpoint = %s:127.0.0.1:%d\n%s",
 		 sp_protocol_name(protocol), PORT, more);
 	return config;
 }

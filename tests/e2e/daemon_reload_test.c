@@ -14,7 +14,7 @@
 #define FLOWS 300
 #define PORT 7100
 
-#define OFF "[daemon]\n"
+#define DAEMON "[daemon]\n"
 #define DNS "[group dns]\nendpoint = udp:127.0.0.1:7100\nlearn = 10m\n"
 #define WEB "[group web]\nendpoint = tcp:127.0.0.1:7100\n"
 
@@ -71,12 +71,12 @@ static void daemon__reload_without_a_change__nothing_happens(void **state)
 	struct state d, w;
 
 	(void)state;
-	start(OFF DNS WEB);
+	start(DAEMON DNS WEB);
 	d = state_of("dns");
 	w = state_of("web");
 	sp_keeper_reload(&keeper, NULL);
 	assert_non_null(strstr(keeper.notified, "RELOADING=1\nMONOTONIC_USEC="));
-	sp_keeper_reload(&keeper, "# a comment moves the lines\n" OFF WEB DNS);
+	sp_keeper_reload(&keeper, "# a comment moves the lines\n" DAEMON WEB DNS);
 	require_same(d, state_of("dns"));
 	require_same(w, state_of("web"));
 	sp_keeper_stop(&keeper);
@@ -88,13 +88,13 @@ static void daemon__reload_of_a_bad_file__all_stays_and_all_errors_are_told(void
 	char text[128];
 
 	(void)state;
-	start(OFF DNS WEB);
+	start(DAEMON DNS WEB);
 	d = state_of("dns");
 	w = state_of("web");
-	sp_keeper_reload(&keeper, OFF "[group dns]\nendpoint = nonsense\nlearn = soon\n");
-	snprintf(text, sizeof(text), "error: %s:4: endpoint = nonsense", keeper.config);
+	sp_keeper_reload(&keeper, DAEMON "[group dns]\nendpoint = nonsense\nlearn = soon\n");
+	snprintf(text, sizeof(text), "error: %s:3: endpoint = nonsense", keeper.config);
 	sp_keeper_wait(&keeper, text);
-	snprintf(text, sizeof(text), "error: %s:5: learn = soon", keeper.config);
+	snprintf(text, sizeof(text), "error: %s:4: learn = soon", keeper.config);
 	sp_keeper_wait(&keeper, text);
 	sp_keeper_wait(&keeper, "nothing was changed");
 	require_same(d, state_of("dns"));
@@ -110,12 +110,12 @@ static void daemon__reload_of_a_bad_file__all_stays_and_all_errors_are_told(void
 static void daemon__reload_with_other_weights__shares_follow_and_no_flow_moves(void **state)
 {
 	(void)state;
-	start(OFF DNS WEB "weights = 0=10 5=70\n");
+	start(DAEMON DNS WEB "weights = 0=10 5=70\n");
 	assert_int_equal(weight_of("web", 0), 10);
 	assert_int_equal(weight_of("web", 1), 100);
 	sp_crowd_open(&crowd, &dns, "127.0.0.1", NULL, 20000, FLOWS);
 	sp_crowd_ask(&crowd, before);
-	sp_keeper_reload(&keeper, OFF DNS "weights = 1=1 3=55\n" WEB "weights = 0=10 5=70\n");
+	sp_keeper_reload(&keeper, DAEMON DNS "weights = 1=1 3=55\n" WEB "weights = 0=10 5=70\n");
 	assert_int_equal(weight_of("dns", 1), 1);
 	assert_int_equal(weight_of("dns", 0), 100);
 	sp_crowd_stays(&crowd, &dns, before, after);
@@ -138,10 +138,10 @@ static void daemon__reload_with_other_times__no_view_is_published(void **state)
 	json_t *document;
 
 	(void)state;
-	start(OFF DNS WEB);
+	start(DAEMON DNS WEB);
 	d = state_of("dns");
-	sp_keeper_reload(&keeper, OFF "[group dns]\nendpoint = udp:127.0.0.1:7100\nlearn = 7s\n"
-				      "flow-idle = 33s\non-foreign = retake\n" WEB "park = 5s\n");
+	sp_keeper_reload(&keeper, DAEMON "[group dns]\nendpoint = udp:127.0.0.1:7100\nlearn = 7s\n"
+					 "flow-idle = 33s\non-foreign = retake\n" WEB "park = 5s\n");
 	require_same(d, state_of("dns"));
 	document = sp_run_json("snapshot", "dns");
 	assert_int_equal(sp_json_int(document, "learn_ns"), 7000000000);
@@ -155,11 +155,11 @@ static void daemon__reload_of_what_is_fixed__refused_and_the_rest_taken(void **s
 	struct state d, w;
 
 	(void)state;
-	start(OFF DNS WEB);
+	start(DAEMON DNS WEB);
 	d = state_of("dns");
 	w = state_of("web");
-	sp_keeper_reload(&keeper, OFF DNS "hash = kernel\ntrack = always\nflows = 100\n"
-					  "[group web]\nendpoint = tcp:127.0.0.1:7101\nweights = 0=30\n");
+	sp_keeper_reload(&keeper, DAEMON DNS "hash = kernel\ntrack = always\nflows = 100\n"
+					     "[group web]\nendpoint = tcp:127.0.0.1:7101\nweights = 0=30\n");
 	sp_keeper_wait(&keeper, "error: dns is steered with hash = siphash: hash = kernel has no effect");
 	sp_keeper_wait(&keeper,
 		       "error: dns is steered with track = transition: track = always has no effect");
@@ -176,14 +176,14 @@ static void daemon__reload_of_what_is_fixed__refused_and_the_rest_taken(void **s
 static void daemon__reload_without_a_group__it_stays_steered_and_is_told(void **state)
 {
 	(void)state;
-	start(OFF DNS WEB);
-	sp_keeper_reload(&keeper, OFF DNS);
+	start(DAEMON DNS WEB);
+	sp_keeper_reload(&keeper, DAEMON DNS);
 	sp_keeper_wait(&keeper, "web: not in ");
 	sp_keeper_wait(&keeper, "to end that: steadyport detach web");
 	sp_keeper_wait_notified(&keeper, "STATUS=1 group: 1 steered\n");
 	assert_int_equal(sp_status_int("web", "enrolled"), WORKERS);
 	assert_true(sp_status_bool("web", "attached"));
-	sp_keeper_reload(&keeper, OFF DNS WEB);
+	sp_keeper_reload(&keeper, DAEMON DNS WEB);
 	sp_crew_add(&web, WORKERS);
 	sp_keeper_wait_enrolled("web", WORKERS + 1);
 	sp_keeper_stop(&keeper);
@@ -192,8 +192,8 @@ static void daemon__reload_without_a_group__it_stays_steered_and_is_told(void **
 static void daemon__reload_without_a_group_and_on_exit_detach__detached(void **state)
 {
 	(void)state;
-	start(OFF DNS WEB);
-	sp_keeper_reload(&keeper, OFF "on-exit = detach\n" DNS);
+	start(DAEMON DNS WEB);
+	sp_keeper_reload(&keeper, DAEMON "on-exit = detach\n" DNS);
 	sp_keeper_wait(&keeper, "web: detached from tcp:127.0.0.1:7100");
 	sp_run_fails(SP_EXIT_NO_GROUP, "status", "web");
 	assert_true(sp_status_bool("dns", "attached"));
@@ -204,10 +204,10 @@ static void daemon__reload_with_one_more_group__attached(void **state)
 {
 	(void)state;
 	start_crews();
-	sp_keeper_start(&keeper, OFF DNS);
+	sp_keeper_start(&keeper, DAEMON DNS);
 	sp_keeper_wait_enrolled("dns", WORKERS);
 	sp_run_fails(SP_EXIT_NO_GROUP, "status", "web");
-	sp_keeper_reload(&keeper, OFF DNS WEB);
+	sp_keeper_reload(&keeper, DAEMON DNS WEB);
 	sp_keeper_wait_enrolled("web", WORKERS);
 	sp_crew_add(&web, WORKERS);
 	sp_keeper_wait_enrolled("web", WORKERS + 1);
@@ -231,7 +231,7 @@ static void daemon__watchdog_asked_for__signs_of_life(void **state)
 
 	(void)state;
 	keeper.watchdog_usec = 300000;
-	sp_keeper_start(&keeper, OFF);
+	sp_keeper_start(&keeper, DAEMON);
 	while (count(keeper.notified, "WATCHDOG=1\n") < 5) {
 		assert_true(sp_lab_left_ms(deadline) > 0);
 		sp_keeper_wait_notified(&keeper, "WATCHDOG=1\n");
@@ -251,7 +251,7 @@ static void daemon__manager_that_does_not_listen__is_not_waited_for(void **state
 	(void)state;
 	start_crews();
 	keeper.watchdog_usec = 30000;
-	sp_keeper_start(&keeper, OFF DNS WEB);
+	sp_keeper_start(&keeper, DAEMON DNS WEB);
 	sp_keeper_wait_enrolled("dns", WORKERS);
 	sp_keeper_wait_enrolled("web", WORKERS);
 	poll(NULL, 0, 1000); /* thirty signs of life that nobody takes */
@@ -266,7 +266,7 @@ static void daemon__stderr_is_the_journal__lines_have_levels(void **state)
 	(void)state;
 	start_crews();
 	keeper.has_journal = true;
-	sp_keeper_start(&keeper, OFF DNS);
+	sp_keeper_start(&keeper, DAEMON DNS);
 	sp_keeper_wait(&keeper, "<6>dns: attached program ");
 	sp_keeper_reload(&keeper, "nonsense\n");
 	sp_keeper_wait(&keeper, "<3>error: ");
@@ -296,15 +296,15 @@ static void run__check__says_whether_the_file_is_right(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	close(fd);
-	write_file(path, OFF DNS WEB, 0644);
+	write_file(path, DAEMON DNS WEB, 0644);
 	snprintf(text, sizeof(text), "%s: 2 groups, no errors\n", path);
 	assert_string_equal(sp_run("run", "--config", path, "--check")->out, text);
 
-	write_file(path, OFF DNS "colour = red\n" WEB "learn = x\n", 0644);
+	write_file(path, DAEMON DNS "colour = red\n" WEB "learn = x\n", 0644);
 	run = sp_run_fails(SP_EXIT_FAILED, "run", "--config", path, "--check");
-	snprintf(text, sizeof(text), "error: %s:6: a group has no key colour", path);
+	snprintf(text, sizeof(text), "error: %s:5: a group has no key colour", path);
 	assert_non_null(strstr(run->err, text));
-	snprintf(text, sizeof(text), "error: %s:9: learn = x", path);
+	snprintf(text, sizeof(text), "error: %s:8: learn = x", path);
 	assert_non_null(strstr(run->err, text));
 	assert_string_equal(run->out, "");
 
@@ -321,13 +321,13 @@ static void run__file_that_others_may_write__refused(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	close(fd);
-	write_file(path, OFF, 0664);
+	write_file(path, DAEMON, 0664);
 	assert_non_null(strstr(sp_run_fails(SP_EXIT_FAILED, "run", "--config", path, "--check")->err,
 			       "may be written by its group"));
-	write_file(path, OFF, 0646);
+	write_file(path, DAEMON, 0646);
 	assert_non_null(strstr(sp_run_fails(SP_EXIT_FAILED, "run", "--config", path, "--check")->err,
 			       "may be written by everybody"));
-	write_file(path, OFF, 0600);
+	write_file(path, DAEMON, 0600);
 	assert_int_equal(chown(path, 65534, 65534), 0);
 	assert_non_null(strstr(sp_run_fails(SP_EXIT_FAILED, "run", "--config", path, "--check")->err,
 			       "belongs to user 65534"));
