@@ -25,11 +25,10 @@ static int selected;
 
 void sp_sim_boot(const struct sp_sim_hooks *hooks)
 {
+	/* All of it: what is left of the history before would make this one another when it is repeated alone. */
+	memset(&sp_sim, 0, sizeof(sp_sim));
 	sp_sim.hooks = hooks;
 	sp_sim.now_ns = 1000000000;
-	sp_sim.is_attached = false;
-	sp_sim.nmembers = 0;
-	sp_sim.last_worker = 0;
 	sp_sim.slot_of[0] = SP_SLOT_NONE;
 }
 
