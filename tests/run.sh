@@ -7,7 +7,7 @@
 #	tests/run.sh PROGRAM...
 #
 #	V=1                 show the output as it comes
-#	TEST_TIMEOUT=120    seconds for one program
+#	TEST_TIMEOUT=300    seconds for one program
 #	CI=true             a skip is a failure: the machine lacks something that the tests need
 #	TEST_TOTALS=FILE    add a line "PASSED FAILED SKIPPED" to FILE instead of the last line
 #
@@ -16,7 +16,7 @@
 set -euo pipefail
 
 readonly SKIP_STATUS=77
-readonly DEADLINE=${TEST_TIMEOUT:-120}
+readonly DEADLINE=${TEST_TIMEOUT:-300}
 
 # In the namespaces: prepare them, then become the program under its deadline.
 if [[ ${1-} == --inside ]]; then
