@@ -9,6 +9,7 @@
 #define WORKERS 4
 #define FLOWS 600
 #define LEARN "1s"
+#define ROWS 16 /* of counters, the least that a group has */
 
 static struct sp_crew crew;
 static struct sp_crowd crowd;
@@ -169,7 +170,7 @@ static void e2e__group_outgrows_its_counters__new_slots_get_rows_and_nobody_move
 	settle();
 	program = sp_status_int(NAME, "program_id");
 	/* 16 rows are the least; the second crew listens on the same port. */
-	for (unsigned int id = WORKERS; id < SP_CREW_MAX; id++)
+	for (unsigned int id = WORKERS; id < ROWS; id++)
 		sp_crew_add(&crew, id);
 	sp_run("sync", NAME);
 	settle();
@@ -178,14 +179,14 @@ static void e2e__group_outgrows_its_counters__new_slots_get_rows_and_nobody_move
 	sp_crew_start(&more, SP_UDP, "127.0.0.1", crew.port, 4, NULL);
 	sp_run("sync", NAME);
 	assert_int_not_equal(sp_status_int(NAME, "program_id"), program);
-	assert_int_equal(sp_status_int(NAME, "enrolled"), SP_CREW_MAX + 4);
+	assert_int_equal(sp_status_int(NAME, "enrolled"), ROWS + 4);
 	settle();
 	assert_int_equal(sp_counters_outcomes(NAME), asked);
 
 	sp_crowd_open(&newcomers, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	sp_crowd_ask(&newcomers, owners);
 	asked += FLOWS;
-	for (unsigned int slot = SP_CREW_MAX; slot < SP_CREW_MAX + 4; slot++)
+	for (unsigned int slot = ROWS; slot < ROWS + 4; slot++)
 		assert_true(outcomes_of_slot(slot) > 0);
 	assert_int_equal(sp_counters_outcomes(NAME), asked);
 	ask();
@@ -198,7 +199,7 @@ static void e2e__attach_with_slots__no_replacement_when_it_grows(void **state)
 	json_int_t program;
 
 	(void)state;
-	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, SP_CREW_MAX, NULL);
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, ROWS, NULL);
 	sp_run("attach", NAME, crew.endpoint, "--learn", "0", "--slots", "17");
 	program = sp_status_int(NAME, "program_id");
 	{
@@ -207,7 +208,7 @@ static void e2e__attach_with_slots__no_replacement_when_it_grows(void **state)
 		sp_crew_start(&more, SP_UDP, "127.0.0.1", crew.port, 16, NULL);
 		sp_run("sync", NAME);
 	}
-	assert_int_equal(sp_status_int(NAME, "enrolled"), 2 * SP_CREW_MAX);
+	assert_int_equal(sp_status_int(NAME, "enrolled"), 2 * ROWS);
 	assert_int_equal(sp_status_int(NAME, "program_id"), program);
 }
 
