@@ -205,7 +205,7 @@ static void require_no_worker_for_it(const char *command)
 
 static void e2e__group_that_parks__is_shown_as_what_it_is(void **state)
 {
-	json_t *groups, *group, *socket, *status, *slot, *where;
+	json_t *groups, *group, *socket, *status, *slot, *where, *snapshot;
 	const struct sp_run *run;
 	struct sp_crowd crowd;
 	int owners[10];
@@ -245,6 +245,12 @@ static void e2e__group_that_parks__is_shown_as_what_it_is(void **state)
 	assert_non_null(strstr(run->err, "parking socket"));
 	run = sp_run("sync", NAME);
 	assert_null(strstr(run->out, "enrolled 1 new"));
+
+	/* It is its daemon's, and no part of what a restore would bring back. */
+	snapshot = sp_run_json("snapshot", NAME);
+	slot = sp_json_find(sp_json_array(snapshot, "slots"), "slot", SP_SLOT_PARK);
+	assert_string_equal(sp_json_text(slot, "state"), "free");
+	json_decref(snapshot);
 
 	/* The worker dies. */
 	sp_crew_kill(&crew, 0);
