@@ -58,10 +58,12 @@ SEC("tp_btf/inet_sock_set_state")
 int sp_watch_tcp(__u64 *args) /* sk, old state, new state */
 {
 	struct sock *sk = (struct sock *)args[0];
-	bool did_listen = (int)args[1] == TCP_LISTEN, listens = (int)args[2] == TCP_LISTEN;
+	bool listens = (int)args[2] == TCP_LISTEN;
+	/* A new connection is a copy of its listener, and is announced as what listened (inet_csk_clone_lock()). */
+	bool stops = (int)args[1] == TCP_LISTEN && (int)args[2] == TCP_CLOSE;
 	struct sp_watch_key key;
 
-	if (!listens && !did_listen)
+	if (!listens && !stops)
 		return 0;
 	if (!BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_reuseport) ||
 	    !is_watched(SP_TCP, BPF_CORE_READ(sk, __sk_common.skc_num), &key))

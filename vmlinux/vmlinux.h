@@ -56,6 +56,7 @@ enum sk_action {
 
 enum {
 	TCP_ESTABLISHED = 1,
+	TCP_CLOSE = 7,
 	TCP_CLOSE_WAIT = 8,
 	TCP_LISTEN = 10,
 };

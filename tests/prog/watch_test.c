@@ -147,6 +147,36 @@ static void watch__tcp_listens_and_stops__told_each_time(void **state)
 	}
 }
 
+/* A daemon that looked after each of them would do nothing else. */
+static void watch__connections_come_and_go__not_told(void **state)
+{
+	const struct linger abort = { .l_onoff = 1 }; /* leaves nothing behind on the port */
+	int listener = open_bound(SOCK_STREAM, "127.0.0.1", PORT, 1);
+	__u64 cookie = cookie_of(listener);
+	struct sockaddr_storage sa;
+	struct sp_address address;
+	socklen_t len;
+
+	(void)state;
+	assert_int_equal(listen(listener, 16), 0);
+	listen_for_news();
+	assert_int_equal(sp_lab_address("127.0.0.1", &address), 0);
+	len = sp_address_to_sockaddr(&address, PORT, &sa);
+	for (int i = 0; i < 10; i++) {
+		sp_autoclose int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		sp_autoclose int accepted = -1;
+
+		assert_int_equal(connect(client, (struct sockaddr *)&sa, len), 0);
+		accepted = accept(listener, NULL, NULL);
+		assert_true(accepted >= 0);
+		setsockopt(client, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort));
+		sp_close_fd(&client);
+	}
+	require_silence();
+	close(listener);
+	require_heard(SP_WATCH_GONE, SP_TCP, cookie);
+}
+
 static void watch__udp_is_bound__told_and_a_member(void **state)
 {
 	static const char *const places[] = { "127.0.0.1", "::1", "::" };
@@ -320,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(watch__tcp_listens_and_stops__told_each_time),
+		cmocka_unit_test(watch__connections_come_and_go__not_told),
 		cmocka_unit_test(watch__udp_is_bound__told_and_a_member),
 		cmocka_unit_test(watch__news__wake_who_polls),
 		cmocka_unit_test(watch__other_ports_and_lone_listeners__not_told),
