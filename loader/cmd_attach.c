@@ -23,9 +23,10 @@ static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint
 		.slots = args->slots,
 		.may_upgrade = args->upgrade,
 	};
-	const struct sp_reconcile_options reconcile = { .may_replace = args->replace,
-							.may_be_partial = args->partial };
+	struct sp_reconcile_options reconcile = { .may_replace = args->replace,
+						  .may_be_partial = args->partial };
 	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
+	sp_autoscanner struct sp_scanner *scanner = NULL;
 	sp_autogroups struct sp_groups *groups = NULL;
 	const char *name = args->args[0];
 	const struct sp_group *group;
@@ -38,8 +39,11 @@ static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint
 		return sp_fail(-ENOMEM, "cannot attach");
 	err = sp_netns_resolve(args->netns, &netns_cookie, &netns_inode);
 	err = err ?: sp_pin_root(args->bpffs);
+	/* Loaded once, and not while others wait for the lock: that takes longer than the scans themselves. */
+	err = err ?: sp_scanner_open(endpoint->port, &scanner);
 	err = err ?: sp_pin_lock(args->bpffs, &lock);
-	err = err ?: sp_members_scan(endpoint->port, &groups);
+	err = err ?: sp_scanner_scan(scanner, &groups);
+	reconcile.scanner = scanner;
 	err = err ?: sp_group_find(groups, endpoint, netns_cookie, &group);
 	err = err ?: sp_steered_attach(args->bpffs, name, group, &options, &reconcile, result);
 	if (!err)
