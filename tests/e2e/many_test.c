@@ -119,13 +119,14 @@ static int ask(struct group *g)
 
 /* --- commands --- */
 
-/* Its objects are charged to the control group. */
-static void attach_with_slots(const struct group *g, const char *slots)
+/* One that must end well; what it makes is charged to the control group. The options may be NULL. */
+static const struct sp_run *run(const char *command, const char *name, const char *endpoint,
+				const char *option, const char *value)
 {
 	const struct sp_run_setup setup = { .prepare = sp_memory_enter, .ctx = &memory };
 
-	sp_run_program(__FILE__, __LINE__, SP_EXIT_OK, is_charged ? &setup : NULL, "steadyport", "attach",
-		       g->name, g->endpoint, "--slots", slots, NULL);
+	return sp_run_program(__FILE__, __LINE__, SP_EXIT_OK, is_charged ? &setup : NULL, "steadyport",
+			      command, name, endpoint, option, value, NULL);
 }
 
 static void show_time(const char *what, size_t count, __u64 start_ms)
@@ -135,34 +136,17 @@ static void show_time(const char *what, size_t count, __u64 start_ms)
 	print_message("    %-12s %4zu times: %6llu ms, %3llu ms each\n", what, count, ms, ms / count);
 }
 
-/* It ends well and says this. */
-static void finish(struct sp_run *lane, const char *said)
-{
-	if (lane->pid) {
-		sp_run_wait(lane);
-		if (lane->status != SP_EXIT_OK || !strstr(lane->out, said))
-			fail_msg("exit status %d, not saying \"%s\":\n%s%s", lane->status, said, lane->out,
-				 lane->err);
-	}
-	sp_run_free(lane);
-}
-
-/* One command for each group of a range, by two operators at a time. Each says @said. */
+/* One command for each group of a range. Each says @said. */
 static void run_all(const char *command, size_t first, size_t count, const char *said)
 {
-	const struct sp_run_setup setup = { .prepare = sp_memory_enter, .ctx = &memory };
-	const char *words[] = { "steadyport", command, NULL, NULL, NULL };
-	struct sp_run lanes[2] = { 0 };
+	bool is_attach = !strcmp(command, "attach");
 	__u64 start_ms = sp_lab_now_ms();
 
-	for (size_t i = 0; i < count; i++) {
-		words[2] = groups[first + i].name;
-		words[3] = strcmp(command, "attach") ? NULL : groups[first + i].endpoint;
-		finish(&lanes[i % 2], said);
-		sp_run_start(&lanes[i % 2], is_charged ? &setup : NULL, words);
+	for (size_t i = first; i < first + count; i++) {
+		const char *endpoint = is_attach ? groups[i].endpoint : NULL;
+
+		assert_non_null(strstr(run(command, groups[i].name, endpoint, NULL, NULL)->out, said));
 	}
-	finish(&lanes[0], said);
-	finish(&lanes[1], said);
 	show_time(command, count, start_ms);
 }
 
@@ -322,12 +306,12 @@ static void e2e__counters_for_1024_slots__are_all_that_a_larger_group_takes(void
 	int ncpus = libbpf_num_possible_cpus();
 
 	(void)state;
-	attach_with_slots(g, "16");
+	run("attach", g->name, g->endpoint, "--slots", "16");
 	small = stated(g, false);
 	small_charged = charged() - before;
 	sp_run("detach", g->name);
 	wait_freed(before, 1);
-	attach_with_slots(g, "1024");
+	run("attach", g->name, g->endpoint, "--slots", "1024");
 	large = stated(g, true);
 	large_charged = charged() - before;
 	print_message("    a slot: %llu bytes stated, %lld charged, with %d CPUs\n", (large - small) / 1008,
