@@ -34,6 +34,8 @@
 #define LOOK_NS (1 * MS) /* processes are looked after so often */
 #define EVENTS_MAX 256
 #define STEP_MAX_US 60000 /* between two steps */
+#define MEET_ONE_IN 30 /* steps: an order that meets the end of a learn window */
+#define MEET_WITHIN_US 200000 /* and is given so long before it, at most */
 #define BURST_MIN 20
 #define BURST_MAX 200
 #define REST_MIN_MS 200
@@ -203,6 +205,18 @@ static int end_storm(void **state)
 
 /* --- bursts --- */
 
+/* An order is planned while a window is open, and in force when it is not. */
+static void await_window_end(struct storm *s)
+{
+	__u64 end_ns = s->udp.model.windows_end_ns;
+
+	s->step = STORM_STEP_ORDER;
+	s->step_group = &s->udp;
+	/* While an order is on its way nobody knows when that is. */
+	if (end_ns != UINT64_MAX)
+		s->step_ns = end_ns - sp_random_below(&s->step_random, MEET_WITHIN_US) * 1000ULL;
+}
+
 static void draw_step(struct storm *s)
 {
 	/* Each step has numbers of its own: what one draws does not depend on what the others found. */
@@ -211,6 +225,8 @@ static void draw_step(struct storm *s)
 	s->step_group = s->groups[sp_random_below(&s->step_random, 2)];
 	s->step = storm_step_draw(&s->step_random);
 	s->has_step = true;
+	if (sp_random_one_in(&s->step_random, MEET_ONE_IN))
+		await_window_end(s);
 }
 
 static void go_on_with_burst(struct storm *s, __u64 now)
@@ -229,7 +245,7 @@ static void go_on_with_burst(struct storm *s, __u64 now)
 	}
 	if (!s->has_step)
 		draw_step(s);
-	if (s->step == STORM_STEP_ORDER && s->step_group->op.is_busy)
+	if (now < s->step_ns || (s->step == STORM_STEP_ORDER && s->step_group->op.is_busy))
 		return;
 	if (storm_step_do(s->step_group, s->step, &s->step_random))
 		s->ndone[s->step]++;

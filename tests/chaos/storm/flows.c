@@ -16,7 +16,7 @@
 /* Questions open at once: a receive buffer holds more than twice as many, so none is dropped for want of room. */
 #define OPEN_MAX 128
 #define ASK_MAX 64 /* in one go, before answers are read */
-#define CHURN 50 /* one question in so many is the first one of a new flow */
+#define CHURN 25 /* one question in so many is the first one of a new flow */
 
 #define BEHIND_PERCENT 60 /* of the learn window, in which the flows have not come round */
 
