@@ -5,15 +5,12 @@
 #include <string.h>
 #include "cleanup.h"
 #include "cmd.h"
-#include "group.h"
-#include "kept.h"
 #include "kernel.h"
 #include "log.h"
 #include "members.h"
 #include "netns.h"
-#include "plan.h"
-#include "reconcile.h"
 #include "render.h"
+#include "report.h"
 #include "snapshot.h"
 #include "value.h"
 
@@ -21,73 +18,7 @@
 #define SLOTS_NAMED 8 /* slots that a sentence names one by one */
 #define TEXT_STRLEN 256
 
-/* All that is shown, read once. */
-struct report {
-	struct sp_snapshot snapshot;
-	struct sp_plan_slots *slots;
-	struct sp_counters *rows; /* slots', then the group's */
-	__u32 nrows;
-	__u64 kept_flows;
-	__u32 count[SP_SLOT_STATES]; /* by state */
-	__u32 noutside;
-	const struct sp_member *outside; /* one of them */
-};
-
-static void free_report(struct report *r)
-{
-	sp_snapshot_free(&r->snapshot);
-	free(r->slots);
-	free(r->rows);
-}
-
-static int read_report(const char *bpffs, const char *name, const struct sp_groups *groups, struct report *r)
-{
-	int err;
-
-	err = sp_snapshot_take(bpffs, name, groups, &r->snapshot);
-	if (err)
-		return err;
-	r->slots = calloc(1, sizeof(*r->slots));
-	if (!r->slots)
-		return sp_fail(-ENOMEM, "cannot look at %s", name);
-	sp_reconcile_slots(r->snapshot.state, r->slots);
-	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
-		r->count[sp_snapshot_slot_state(&r->snapshot, slot)]++;
-	r->outside = sp_group_outside(groups, &r->snapshot.state->ctl, r->snapshot.group, &r->noutside);
-	err = sp_kept_count(&r->snapshot.pins, r->snapshot.state, &r->kept_flows);
-	if (err)
-		return err;
-	return sp_state_counters(&r->snapshot.pins, &r->rows, &r->nrows);
-}
-
-static const struct sp_counters *counters_of(const struct report *r, __u32 slot)
-{
-	static const struct sp_counters none;
-
-	/* Slots enrolled beyond the rows that the counters were made with count in the group's row. */
-	return slot + 1 < r->nrows ? &r->rows[slot] : &none;
-}
-
-static double share_of(const struct report *r, __u32 slot)
-{
-	return sp_plan_share(sp_state_current(r->snapshot.state), r->slots, slot);
-}
-
-static __u32 count_moving(const struct sp_view *view)
-{
-	__u32 count = 0;
-
-	for (size_t i = 0; i < SP_ARRAY_SIZE(view->moving); i++)
-		count += __builtin_popcountll(view->moving[i]);
-	return count;
-}
-
-static __u32 count_hidden(const struct sp_snapshot *s)
-{
-	return s->group && s->group->size > s->group->nmembers ? s->group->size - s->group->nmembers : 0;
-}
-
-static json_t *json_slot(const struct report *r, __u32 slot)
+static json_t *json_slot(const struct sp_report *r, __u32 slot)
 {
 	const struct sp_snapshot *s = &r->snapshot;
 	const struct sp_member *member = sp_snapshot_member(s, slot);
@@ -96,15 +27,15 @@ static json_t *json_slot(const struct report *r, __u32 slot)
 	return json_pack("{s:I, s:s, s:I, s:o, s:I, s:f, s:I, s:I, s:I, s:I, s:o}", "slot", (json_int_t)slot,
 			 "state", sp_snapshot_state_name(sp_snapshot_slot_state(s, slot)), "cookie",
 			 (json_int_t)info->cookie, "owners", sp_snapshot_json_owners(s, slot), "weight",
-			 (json_int_t)info->weight, "share", share_of(r, slot), "backlog",
+			 (json_int_t)info->weight, "share", sp_report_share(r, slot), "backlog",
 			 (json_int_t)(member ? member->backlog : 0), "backlog_max",
 			 (json_int_t)(member ? member->backlog_max : 0), "drops",
 			 (json_int_t)(member ? member->drops : 0), "incarnation",
 			 (json_int_t)info->incarnation, "counters",
-			 sp_render_json_counters(counters_of(r, slot)));
+			 sp_render_json_counters(sp_report_counters(r, slot)));
 }
 
-static json_t *json_slots(const struct report *r)
+static json_t *json_slots(const struct sp_report *r)
 {
 	json_t *slots = json_array();
 
@@ -130,7 +61,7 @@ static json_t *json_foreign_uid(const struct sp_snapshot *s)
 	return sp_snapshot_is_other_user(s) ? json_integer(s->group->uid) : json_null();
 }
 
-static int print_json(const struct report *r)
+static int print_json(const struct sp_report *r)
 {
 	const struct sp_snapshot *s = &r->snapshot;
 	const struct sp_view *view = sp_state_current(s->state);
@@ -145,20 +76,20 @@ static int print_json(const struct report *r)
 		sp_render_json_text(sp_netns_name(s->state->ctl.netns_inode, netns)), "attached",
 		sp_snapshot_is_attached(s), "program_id", (json_int_t)s->program_id, "foreign_program_id",
 		json_foreign(s), "foreign_uid", json_foreign_uid(s), "members",
-		(json_int_t)sp_snapshot_size(s), "members_not_visible", (json_int_t)count_hidden(s),
+		(json_int_t)sp_snapshot_size(s), "members_not_visible", (json_int_t)sp_report_hidden(r),
 		"enrolled",
 		(json_int_t)(r->count[SP_SLOT_LIVE] + r->count[SP_SLOT_DRAINING] + r->count[SP_SLOT_EJECTED]),
 		"unenrolled", (json_int_t)sp_snapshot_count_unenrolled(s), "outside", (json_int_t)r->noutside,
 		"learning", remaining > 0, "learn_remaining_ms",
 		(json_int_t)((remaining + NS_PER_MS - 1) / NS_PER_MS), "kept_flows",
 		(json_int_t)r->kept_flows, "hash", sp_value_hash_name(s->state->ctl.hash), "track",
-		sp_value_track_name(s->state->ctl.track), "moving_buckets", (json_int_t)count_moving(view),
+		sp_value_track_name(s->state->ctl.track), "moving_buckets", (json_int_t)sp_report_moving(r),
 		"view_serial", (json_int_t)view->serial, "slots", json_slots(r), "group_counters",
-		sp_render_json_counters(&r->rows[r->nrows - 1])));
+		sp_render_json_counters(sp_report_group_counters(r))));
 }
 
 /* "4 slots: 2 live, 1 draining, 1 dead", with ", parking" behind it */
-static const char *slots_text(const struct report *r, char buf[TEXT_STRLEN])
+static const char *slots_text(const struct sp_report *r, char buf[TEXT_STRLEN])
 {
 	static const enum sp_slot_state states[] = { SP_SLOT_LIVE, SP_SLOT_DRAINING, SP_SLOT_EJECTED,
 						     SP_SLOT_DEAD };
@@ -179,7 +110,7 @@ static const char *slots_text(const struct report *r, char buf[TEXT_STRLEN])
 	return buf;
 }
 
-static void print_head(const struct report *r)
+static void print_head(const struct sp_report *r)
 {
 	const struct sp_snapshot *s = &r->snapshot;
 	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN], slots[TEXT_STRLEN];
@@ -223,13 +154,13 @@ static void cell_count(struct sp_render_table *table, __u64 count)
 	sp_render_cell(table, SP_PLAIN, "%s", count ? sp_render_count(count, number) : "-");
 }
 
-static void add_slot(struct sp_render_table *table, const struct report *r, __u32 slot)
+static void add_slot(struct sp_render_table *table, const struct sp_report *r, __u32 slot)
 {
 	const struct sp_snapshot *s = &r->snapshot;
 	enum sp_slot_state state = sp_snapshot_slot_state(s, slot);
 	const struct sp_member *member = sp_snapshot_member(s, slot);
-	const struct sp_counters *c = counters_of(r, slot);
-	const struct sp_counters *group = &r->rows[r->nrows - 1];
+	const struct sp_counters *c = sp_report_counters(r, slot);
+	const struct sp_counters *group = sp_report_group_counters(r);
 	bool is_udp = s->state->ctl.protocol == SP_UDP;
 	char owner[SP_OWNER_STRLEN], number[SP_RENDER_STRLEN];
 
@@ -245,7 +176,7 @@ static void add_slot(struct sp_render_table *table, const struct report *r, __u3
 		cell_count(table, c->migrated + group->migrated);
 	} else {
 		sp_render_cell(table, SP_PLAIN, "%u", s->state->info[slot].weight);
-		sp_render_cell(table, SP_PLAIN, "%s", sp_render_percent(share_of(r, slot), number));
+		sp_render_cell(table, SP_PLAIN, "%s", sp_render_percent(sp_report_share(r, slot), number));
 		cell_count(table, c->steered);
 		cell_count(table, c->rerouted + c->scanned);
 		cell_count(table, is_udp ? c->kept + c->learned : c->migrated);
@@ -263,7 +194,7 @@ static void add_slot(struct sp_render_table *table, const struct report *r, __u3
 		sp_render_cell(table, SP_PLAIN, "%u of %u", member->backlog, member->backlog_max);
 }
 
-static int print_slots(const struct report *r)
+static int print_slots(const struct sp_report *r)
 {
 	struct sp_render_column columns[] = {
 		{ "SLOT", true },  { "STATE", false },	{ "OWNER", false },   { "WEIGHT", true },
@@ -282,7 +213,7 @@ static int print_slots(const struct report *r)
 }
 
 /* "0", "0 and 1", "0, 1 and 4", "0, 1, 2 and 9 more": the slots of a state */
-static const char *name_slots(const struct report *r, enum sp_slot_state state, char buf[TEXT_STRLEN])
+static const char *name_slots(const struct sp_report *r, enum sp_slot_state state, char buf[TEXT_STRLEN])
 {
 	__u32 all = r->count[state], named = all > SLOTS_NAMED ? SLOTS_NAMED : all, n = 0;
 	size_t len = 0;
@@ -303,7 +234,7 @@ static const char *name_slots(const struct report *r, enum sp_slot_state state, 
 	return buf;
 }
 
-static void tell_of_dead_slots(const struct report *r)
+static void tell_of_dead_slots(const struct sp_report *r)
 {
 	const struct sp_snapshot *s = &r->snapshot;
 	__u32 dead = r->count[SP_SLOT_DEAD], live = r->count[SP_SLOT_LIVE], slot = 0;
@@ -329,7 +260,7 @@ static void tell_of_dead_slots(const struct report *r)
 }
 
 /* Dead in the eyes of the group, but not for its peer. */
-static void tell_of_connected(const struct report *r)
+static void tell_of_connected(const struct sp_report *r)
 {
 	const struct sp_member *member;
 	char owner[SP_OWNER_STRLEN];
@@ -347,7 +278,7 @@ static void tell_of_connected(const struct report *r)
 	}
 }
 
-static void tell_of_outside(const struct report *r)
+static void tell_of_outside(const struct sp_report *r)
 {
 	bool is_one = r->noutside == 1;
 	char owner[SP_OWNER_STRLEN];
@@ -401,7 +332,7 @@ static void tell_of_attachment(const struct sp_snapshot *s)
 }
 
 /* Nothing is wrong with these, but somebody has to end it. */
-static void tell_of_planned(const struct report *r, enum sp_slot_state state, const char *what)
+static void tell_of_planned(const struct sp_report *r, enum sp_slot_state state, const char *what)
 {
 	char names[TEXT_STRLEN];
 
@@ -412,7 +343,7 @@ static void tell_of_planned(const struct report *r, enum sp_slot_state state, co
 }
 
 /* Says nothing while a worker serves, and the socket only stands by. */
-static void tell_of_parking(const struct report *r)
+static void tell_of_parking(const struct sp_report *r)
 {
 	const struct sp_member *member = sp_snapshot_member(&r->snapshot, SP_SLOT_PARK);
 	__u32 waiting = member ? member->backlog : 0;
@@ -427,10 +358,10 @@ static void tell_of_parking(const struct report *r)
 }
 
 /* The most urgent first; nothing when all is well. */
-static void print_sentences(const struct report *r)
+static void print_sentences(const struct sp_report *r)
 {
 	const struct sp_snapshot *s = &r->snapshot;
-	__u32 unenrolled = sp_snapshot_count_unenrolled(s), hidden = count_hidden(s);
+	__u32 unenrolled = sp_snapshot_count_unenrolled(s), hidden = sp_report_hidden(r);
 	__u64 remaining = sp_snapshot_learn_remaining_ns(s);
 	char age[SP_RENDER_STRLEN];
 
@@ -476,7 +407,7 @@ static int read_port(const char *bpffs, const char *name, __u16 *ret_port)
 
 enum sp_exit sp_cmd_status(const struct sp_args *args)
 {
-	__attribute__((cleanup(free_report))) struct report report = { .snapshot = SP_SNAPSHOT_NONE };
+	sp_autoreport struct sp_report report = SP_REPORT_NONE;
 	sp_autogroups struct sp_groups *groups = NULL;
 	__u16 port;
 	int err;
@@ -485,7 +416,7 @@ enum sp_exit sp_cmd_status(const struct sp_args *args)
 		return SP_EXIT_FAILED;
 	err = read_port(args->bpffs, args->args[0], &port);
 	err = err ?: sp_members_scan(port, &groups);
-	err = err ?: read_report(args->bpffs, args->args[0], groups, &report);
+	err = err ?: sp_report_take(args->bpffs, args->args[0], groups, &report);
 	if (err)
 		return err == -ENOENT ? SP_EXIT_NO_GROUP : SP_EXIT_FAILED;
 

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A snapshot with all that is counted beside it. */
+#include <errno.h>
+#include <stdlib.h>
+#include "cleanup.h"
+#include "group.h"
+#include "kept.h"
+#include "log.h"
+#include "reconcile.h"
+#include "report.h"
+
+void sp_report_free(struct sp_report *r)
+{
+	sp_snapshot_free(&r->snapshot);
+	free(r->slots);
+	free(r->rows);
+	*r = (struct sp_report)SP_REPORT_NONE;
+}
+
+int sp_report_take(const char *bpffs, const char *name, const struct sp_groups *groups, struct sp_report *r)
+{
+	int err;
+
+	err = sp_snapshot_take(bpffs, name, groups, &r->snapshot);
+	if (err)
+		return err;
+	r->slots = calloc(1, sizeof(*r->slots));
+	if (!r->slots)
+		return sp_fail(-ENOMEM, "cannot look at %s", name);
+	sp_reconcile_slots(r->snapshot.state, r->slots);
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
+		r->count[sp_snapshot_slot_state(&r->snapshot, slot)]++;
+	r->outside = sp_group_outside(groups, &r->snapshot.state->ctl, r->snapshot.group, &r->noutside);
+	err = sp_kept_count(&r->snapshot.pins, r->snapshot.state, &r->kept_flows);
+	if (err)
+		return err;
+	return sp_state_counters(&r->snapshot.pins, &r->rows, &r->nrows);
+}
+
+const struct sp_counters *sp_report_counters(const struct sp_report *r, __u32 slot)
+{
+	static const struct sp_counters none;
+
+	/* Slots enrolled beyond the rows that the counters were made with count in the group's row. */
+	return slot + 1 < r->nrows ? &r->rows[slot] : &none;
+}
+
+const struct sp_counters *sp_report_group_counters(const struct sp_report *r)
+{
+	return &r->rows[r->nrows - 1];
+}
+
+double sp_report_share(const struct sp_report *r, __u32 slot)
+{
+	return sp_plan_share(sp_state_current(r->snapshot.state), r->slots, slot);
+}
+
+__u32 sp_report_moving(const struct sp_report *r)
+{
+	const struct sp_view *view = sp_state_current(r->snapshot.state);
+	__u32 count = 0;
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(view->moving); i++)
+		count += __builtin_popcountll(view->moving[i]);
+	return count;
+}
+
+__u32 sp_report_hidden(const struct sp_report *r)
+{
+	const struct sp_group *group = r->snapshot.group;
+
+	return group && group->size > group->nmembers ? group->size - group->nmembers : 0;
+}
