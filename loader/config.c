@@ -73,6 +73,24 @@ static const char *take_on_exit(struct parser *p, const char *value)
 	return NULL;
 }
 
+static const char *take_metrics(struct parser *p, const char *value)
+{
+	struct sp_config_metrics metrics = { .len = 0 };
+	struct sp_address address;
+	const char *why;
+	__u16 port;
+
+	if (strcmp(value, "off")) {
+		if (sp_address_port_parse(value, &address, &port, &why))
+			return "it is off, or ADDRESS:PORT, as in " SP_CONFIG_METRICS_DEFAULT
+			       " or [::1]:9464";
+		metrics.len = sp_address_to_sockaddr(&address, port, &metrics.address);
+	}
+	snprintf(metrics.text, sizeof(metrics.text), "%s", value);
+	p->config->metrics = metrics;
+	return NULL;
+}
+
 static const char *take_endpoint(struct parser *p, const char *value)
 {
 	struct sp_config_group *group = current_group(p);
@@ -177,6 +195,7 @@ struct key {
 
 static const struct key daemon_keys[] = {
 	{ "on-exit", take_on_exit },
+	{ "metrics", take_metrics },
 };
 
 static const struct key group_keys[] = {
@@ -406,6 +425,7 @@ int sp_config_parse(const char *text, size_t len,
 		return -ENOMEM;
 	if (len >= sizeof(bom) && !memcmp(text, bom, sizeof(bom)))
 		p.next += sizeof(bom);
+	take_metrics(&p, SP_CONFIG_METRICS_DEFAULT);
 	ini_parse_stream(read_line, &p, take_line, &p);
 	if (!p.err)
 		check_groups(&p);

@@ -12,6 +12,7 @@
 #define SP_CONFIG_DEFAULT "/etc/steadyport/steadyport.conf"
 #define SP_CONFIG_TEXT_MAX 256 /* above inih's longest line, so that every value fits */
 #define SP_CONFIG_NO_WEIGHT 0xffff
+#define SP_CONFIG_METRICS_DEFAULT "127.0.0.1:9464"
 
 enum sp_on_exit {
 	SP_ON_EXIT_KEEP, /* groups stay steered */
@@ -21,6 +22,13 @@ enum sp_on_exit {
 enum sp_on_foreign {
 	SP_ON_FOREIGN_REPORT,
 	SP_ON_FOREIGN_RETAKE, /* as sync --replace */
+};
+
+/* Where metrics are served. */
+struct sp_config_metrics {
+	char text[SP_CONFIG_TEXT_MAX]; /* as written */
+	struct sockaddr_storage address;
+	socklen_t len; /* 0: nowhere */
 };
 
 /* One [group NAME] section. */
@@ -44,6 +52,7 @@ struct sp_config_group {
 
 struct sp_config {
 	enum sp_on_exit on_exit;
+	struct sp_config_metrics metrics;
 	struct sp_config_group *groups; /* in the order of the file */
 	size_t ngroups;
 };

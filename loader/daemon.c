@@ -8,6 +8,7 @@
 #include "care.h"
 #include "cleanup.h"
 #include "daemon.h"
+#include "exporter.h"
 #include "log.h"
 #include "members.h"
 #include "notify.h"
@@ -37,6 +38,13 @@ enum timer {
 	TIMERS,
 };
 
+/* Of events. Groups come before whoever asks for metrics, whose events have the middle of all, rounded up. */
+enum {
+	FIRST,
+	SECOND,
+	PRIORITIES
+};
+
 enum {
 	ON_TERM,
 	ON_INT,
@@ -55,6 +63,8 @@ struct daemon {
 	struct sp_scanner *scanner;
 	struct sp_watch *watch;
 	struct sp_care *care;
+	struct sp_exporter *exporter;
+	struct sp_exported exported; /* what it reads */
 
 	struct event_base *base;
 	struct event *timer[TIMERS];
@@ -130,6 +140,7 @@ static void tend_all(struct daemon *d, const struct sp_groups *groups, const boo
 	sp_autofree struct sp_pins **pins = calloc(d->ntended, sizeof(*pins));
 	sp_autofree size_t *whose = calloc(d->ntended, sizeof(*whose));
 	bool may_attach = true; /* one in a pass: the others must not wait for all */
+	__u64 since = sp_now_ns();
 	size_t njobs = 0;
 
 	if (!jobs || !pins || !whose) {
@@ -151,6 +162,7 @@ static void tend_all(struct daemon *d, const struct sp_groups *groups, const boo
 	sp_steered_reconcile_all(d->bpffs, pins, jobs, njobs);
 	for (size_t i = 0; i < njobs; i++)
 		sp_tend_end(d->tended[whose[i]], d->bpffs, groups, &jobs[i]);
+	sp_histogram_add(&d->exported.reconcile, sp_now_ns() - since);
 }
 
 /* Returns how many there are. */
@@ -210,6 +222,7 @@ static void pass(struct daemon *d, bool is_news)
 
 	if (!is_due || (is_news && !try_lock(d, &lock)) || sp_scanner_scan(d->scanner, &groups))
 		return;
+	d->exported.looked_ns = sp_now_ns();
 	arm_await(d, groups);
 	is_any = find_due(d, groups, is_due);
 	if (is_any && lock < 0) {
@@ -399,6 +412,10 @@ static int configure(struct daemon *d)
 	free(d->tended);
 	d->tended = tended;
 	d->ntended = n;
+	d->exported.tended = tended;
+	d->exported.ntended = n;
+	sp_exporter_restart(d->exporter);
+	sp_exporter_listen(d->exporter, &d->config->metrics);
 	return set_ports(d);
 }
 
@@ -411,7 +428,9 @@ static void on_reload(evutil_socket_t fd, short what, void *ctx)
 	sp_notify_reloading();
 	if (sp_config_load(d->path, &config)) {
 		sp_hint("nothing was changed");
+		d->exported.is_reload_ok = false;
 	} else {
+		d->exported.is_reload_ok = true;
 		sp_config_free(&d->config);
 		d->config = config;
 		configure(d);
@@ -434,25 +453,27 @@ static int make_events(struct daemon *d)
 	const struct timeval sweep = { .tv_sec = SWEEP_NS / SP_NS_PER_S };
 
 	d->base = event_base_new();
-	if (!d->base)
+	if (!d->base || event_base_priority_init(d->base, PRIORITIES))
 		return sp_fail(-ENOMEM, "cannot make an event loop");
 	for (int i = 0; i < TIMERS; i++) {
 		d->timer[i] = event_new(d->base, -1, i == SWEEP ? EV_PERSIST : 0, on_timer[i], d);
 		if (!d->timer[i])
 			return sp_fail(-ENOMEM, "cannot make a timer");
+		event_priority_set(d->timer[i], FIRST);
 	}
 	for (int i = 0; i < SIGNALS; i++) {
 		d->on_signal[i] = evsignal_new(d->base, numbers[i], i == ON_HUP ? on_reload : on_end, d);
-		if (!d->on_signal[i] || event_add(d->on_signal[i], NULL))
+		if (!d->on_signal[i] || event_priority_set(d->on_signal[i], FIRST) ||
+		    event_add(d->on_signal[i], NULL))
 			return sp_fail(-ENOMEM, "cannot wait for signals");
 	}
 	if (sp_watch_fd(d->watch) >= 0) {
 		d->on_news = event_new(d->base, sp_watch_fd(d->watch), EV_READ | EV_PERSIST, on_news, d);
-		if (!d->on_news || event_add(d->on_news, NULL))
+		if (!d->on_news || event_priority_set(d->on_news, FIRST) || event_add(d->on_news, NULL))
 			return sp_fail(-ENOMEM, "cannot wait for news");
 	}
 	d->on_care = event_new(d->base, sp_care_fd(d->care), EV_READ | EV_PERSIST, on_care, d);
-	if (!d->on_care || event_add(d->on_care, NULL))
+	if (!d->on_care || event_priority_set(d->on_care, FIRST) || event_add(d->on_care, NULL))
 		return sp_fail(-ENOMEM, "cannot wait for what programs tell");
 	event_add(d->timer[SWEEP], &sweep);
 	d->watchdog_ns = sp_notify_watchdog_ns();
@@ -471,8 +492,17 @@ static int start(struct daemon *d)
 	err = err ?: sp_watch_open(&d->watch);
 	err = err ?: sp_care_open(&d->care);
 	err = err ?: make_events(d);
-	err = err ?: configure(d);
-	return err;
+	if (err)
+		return err;
+	d->exported = (struct sp_exported){
+		.bpffs = d->bpffs,
+		.scanner = d->scanner,
+		.is_reload_ok = true,
+		.looked_ns = sp_now_ns(),
+		.status = d->status,
+	};
+	d->exporter = sp_exporter_new(d->base, &d->exported);
+	return d->exporter ? configure(d) : -ENOMEM;
 }
 
 static void stop(struct daemon *d)
@@ -483,6 +513,7 @@ static void stop(struct daemon *d)
 		sp_tend_free(&d->tended[i]);
 	}
 	free(d->tended);
+	sp_exporter_free(&d->exporter);
 	for (int i = 0; i < TIMERS; i++)
 		if (d->timer[i])
 			event_free(d->timer[i]);

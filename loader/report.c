@@ -2,6 +2,7 @@
 /* A snapshot with all that is counted beside it. */
 #include <errno.h>
 #include <stdlib.h>
+#include <bpf/bpf.h>
 #include "cleanup.h"
 #include "group.h"
 #include "kept.h"
@@ -19,6 +20,8 @@ void sp_report_free(struct sp_report *r)
 
 int sp_report_take(const char *bpffs, const char *name, const struct sp_groups *groups, struct sp_report *r)
 {
+	struct bpf_map_info flows = { 0 };
+	__u32 len = sizeof(flows);
 	int err;
 
 	err = sp_snapshot_take(bpffs, name, groups, &r->snapshot);
@@ -31,6 +34,8 @@ int sp_report_take(const char *bpffs, const char *name, const struct sp_groups *
 	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
 		r->count[sp_snapshot_slot_state(&r->snapshot, slot)]++;
 	r->outside = sp_group_outside(groups, &r->snapshot.state->ctl, r->snapshot.group, &r->noutside);
+	if (!bpf_obj_get_info_by_fd(r->snapshot.pins.flows, &flows, &len))
+		r->kept_limit = flows.max_entries;
 	err = sp_kept_count(&r->snapshot.pins, r->snapshot.state, &r->kept_flows);
 	if (err)
 		return err;

@@ -14,6 +14,7 @@ struct sp_report {
 	struct sp_counters *rows; /* slots', then the group's */
 	__u32 nrows;
 	__u64 kept_flows;
+	__u32 kept_limit; /* room in the flow table */
 	__u32 count[SP_SLOT_STATES]; /* by state */
 	__u32 noutside; /* see sp_group_outside(); told only if the scan was of the group's port */
 	const struct sp_member *outside; /* one of them */

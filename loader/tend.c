@@ -393,6 +393,12 @@ static bool may_retake(const struct sp_tended *t)
 	       (!t->retaken_ns || sp_now_ns() >= t->retaken_ns + RETAKE_PAUSE_NS);
 }
 
+static void count(struct sp_tended *t)
+{
+	t->enrolments += t->result->nenrolled;
+	t->deaths += t->result->ndied;
+}
+
 /* When to look again though nothing changes: a window that ends, members that could not be enrolled, kept flows. */
 static void settle(struct sp_tended *t, const struct sp_group *group)
 {
@@ -401,6 +407,7 @@ static void settle(struct sp_tended *t, const struct sp_group *group)
 	__u64 parking = sp_park_cookie(t->pins.slots, t->pins.info);
 	size_t wanted = 0;
 
+	count(t);
 	for (size_t i = 0; group && i < group->nmembers; i++)
 		wanted += !group->members[i].is_connected && group->members[i].cookie != parking;
 	if (result->out_of_reach || result->taken || wanted > result->live) {
@@ -560,6 +567,7 @@ static void end_job(struct sp_tended *t, const struct sp_groups *groups, int err
 		tell(t, before);
 		break;
 	case -EAGAIN: /* a window is about to end */
+		count(t);
 		sp_steered_tell(t->config.name, t->result, sp_tell);
 		t->due_ns = sp_now_ns() + t->result->learn_remaining_ns + WINDOW_SLACK_NS;
 		break;

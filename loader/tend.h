@@ -59,6 +59,7 @@ struct sp_tended {
 	__u64 due_ns; /* CLOCK_MONOTONIC: to be looked after though nothing seems to have changed; 0: no need */
 	__u64 backoff_ns; /* until the next try, while something fails; 0: nothing does */
 	__u32 warned[3]; /* members out of reach, taken, and sockets outside, as last told */
+	__u64 enrolments, deaths; /* workers, since this daemon looks after the group */
 	__u64 retaken_ns; /* when it was last taken back from another program */
 
 	struct sp_cared *cared; /* parking and what its program tells */

@@ -4,19 +4,22 @@
 # Holds the documentation against what it describes; needs no root, and build/steadyport.
 #
 #	scripts/check-docs.sh             check
-#	scripts/check-docs.sh --write     put a fresh table of counters into README.md, then check
+#	scripts/check-docs.sh --write     put fresh tables of counters and metrics where they belong, then check
 #
 #	STEADYPORT=PATH     the binary whose --help is asked
 #
-# Checked: README.md's table of counters is that of counters.def; every command and every option of `steadyport
+# Checked: README.md's table of counters is that of counters.def, and that of docs/metrics.md that of metrics.def; every
+# command and every option of `steadyport
 # --help` and of each `COMMAND --help` is in README.md; every relative link in README.md and docs/ leads somewhere.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
 readonly STEADYPORT=${STEADYPORT:-build/steadyport}
 readonly COUNTERS=include/steadyport/counters.def
-readonly BEGIN='<!-- counters: made from include/steadyport/counters.def by scripts/check-docs.sh --write -->'
-readonly END='<!-- end of counters -->'
+readonly METRICS=loader/metrics.def
+# What stands between these lines is made from such a list. %s: counters, metrics
+readonly BEGIN='<!-- %s: made by scripts/check-docs.sh --write -->'
+readonly END='<!-- end of %s -->'
 
 failed=0
 complain() {
@@ -35,8 +38,15 @@ usage() {
 }
 
 # An entry that the pattern misses would be missing from the table in silence: both are counted.
-counter_table() {
-	local entry='^SP_COUNTER\(([a-z_]+), ([A-Z]+), "(.*)"\)$' line rows=0 entries
+require_rows() {
+	local list=$1 prefix=$2 rows=$3 entries
+
+	entries=$(grep -c "^$prefix(" "$list" || true)
+	((rows > 0 && rows == entries)) || die "$list: $entries entries, but $rows could be read"
+}
+
+counters_table() {
+	local entry='^SP_COUNTER\(([a-z_]+), ([A-Z]+), "(.*)"\)$' line rows=0
 
 	printf '| counter | kind | counts |\n|---|---|---|\n'
 	while IFS= read -r line; do
@@ -45,38 +55,62 @@ counter_table() {
 		printf '| `%s` | %s | %s |\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2],,}" "${BASH_REMATCH[3]//|/\\|}"
 		rows=$((rows + 1))
 	done <"$COUNTERS"
-	entries=$(grep -c '^SP_COUNTER(' "$COUNTERS" || true)
-	((rows > 0 && rows == entries)) || die "$COUNTERS: $entries entries, but $rows could be read"
+	require_rows "$COUNTERS" SP_COUNTER "$rows"
+}
+
+metrics_table() {
+	local entry='^SP_METRIC\([A-Z_]+, "([a-z_]+)", ([A-Z]+), "([a-z, ]*)", "(.*)"\)$' line rows=0
+
+	printf '| steadyport_... | type | labels | says |\n|---|---|---|---|\n'
+	while IFS= read -r line; do
+		[[ $line =~ $entry ]] || continue
+		# shellcheck disable=SC2016 # the backticks are Markdown's
+		printf '| `%s` | %s | %s | %s |\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2],,}" "${BASH_REMATCH[3]}" \
+			"${BASH_REMATCH[4]//|/\\|}"
+		rows=$((rows + 1))
+	done <"$METRICS"
+	require_rows "$METRICS" SP_METRIC "$rows"
+}
+
+marker() {
+	# shellcheck disable=SC2059 # both are formats
+	printf "$1" "$2"
 }
 
 require_markers() {
-	local marker
+	local page=$1 what=$2 format
 
-	for marker in "$BEGIN" "$END"; do
-		[[ $(grep -cxF -- "$marker" README.md) == 1 ]] || die "README.md does not have this line once: $marker"
+	for format in "$BEGIN" "$END"; do
+		[[ $(grep -cxF -- "$(marker "$format" "$what")" "$page") == 1 ]] ||
+			die "$page does not have this line once: $(marker "$format" "$what")"
 	done
 }
 
-table_in_readme() {
-	awk -v begin="$BEGIN" -v end="$END" '$0 == end { exit } shown { print } $0 == begin { shown = 1 }' README.md
+table_in() {
+	awk -v begin="$(marker "$BEGIN" "$2")" -v end="$(marker "$END" "$2")" \
+		'$0 == end { exit } shown { print } $0 == begin { shown = 1 }' "$1"
 }
 
 write_table() {
-	local table=$1 fresh
+	local page=$1 what=$2 table=$3 fresh
 
-	fresh=$(awk -v begin="$BEGIN" -v end="$END" -v table="$table" '
+	fresh=$(awk -v begin="$(marker "$BEGIN" "$what")" -v end="$(marker "$END" "$what")" -v table="$table" '
 		$0 == end { hidden = 0 }
 		!hidden { print }
 		$0 == begin { print table; hidden = 1 }
-	' README.md)
-	printf '%s\n' "$fresh" >README.md
+	' "$page")
+	printf '%s\n' "$fresh" >"$page"
 }
 
-check_counters() {
-	local difference
+# check_table PAGE WHAT TABLE [--write]
+check_table() {
+	local page=$1 what=$2 table=$3 difference
 
-	difference=$(diff -u --label README.md --label "$COUNTERS" <(table_in_readme) <(printf '%s\n' "$1")) && return
-	complain "README.md's table of counters is not that of $COUNTERS (scripts/check-docs.sh --write makes it)"
+	require_markers "$page" "$what"
+	[[ $# == 3 ]] || write_table "$page" "$what" "$table"
+	difference=$(diff -u --label "$page" --label "as it should be" <(table_in "$page" "$what") \
+		<(printf '%s\n' "$table")) && return
+	complain "$page's table of $what is not as it should be (scripts/check-docs.sh --write makes it)"
 	printf '%s\n' "$difference" >&2
 }
 
@@ -130,10 +164,10 @@ check_links() {
 (($# <= 1)) || usage
 [[ $# == 0 || $1 == --write ]] || usage
 
-require_markers
-table=$(counter_table)
-[[ $# == 0 ]] || write_table "$table"
-check_counters "$table"
+counters=$(counters_table)
+metrics=$(metrics_table)
+check_table README.md counters "$counters" "$@"
+check_table docs/metrics.md metrics "$metrics" "$@"
 check_help
 check_links
 exit "$failed"

@@ -2,6 +2,7 @@
 /* The configuration file: defaults, every key, and every error with its line and with what is allowed. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,6 +55,18 @@ static void refused(const char *text, unsigned int line, const char *what)
 		fail_msg("not \"%s... %s ...\", but: %s", prefix, what, problems);
 }
 
+static void assert_metrics(const struct sp_config *c, const char *text)
+{
+	char address[INET6_ADDRSTRLEN], port[8];
+
+	assert_string_equal(c->metrics.text, text);
+	assert_int_equal(getnameinfo((const struct sockaddr *)&c->metrics.address, c->metrics.len, address,
+				     sizeof(address), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV),
+			 0);
+	assert_memory_equal(text + (*text == '['), address, strlen(address));
+	assert_string_equal(strrchr(text, ':') + 1, port);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -67,6 +80,7 @@ static void config__empty_file__defaults_and_no_group(void **state)
 
 	(void)state;
 	assert_int_equal(c->on_exit, SP_ON_EXIT_KEEP);
+	assert_metrics(c, "127.0.0.1:9464");
 	assert_int_equal(c->ngroups, 0);
 }
 
@@ -137,6 +151,19 @@ static void config__every_key__taken(void **state)
 	assert_int_equal(g[1].park_ns, 30000000000);
 	assert_ptr_equal(sp_config_find(c, "web-2"), &g[1]);
 	assert_null(sp_config_find(c, "web"));
+}
+
+static void config__metrics__address_or_off(void **state)
+{
+	(void)state;
+	assert_metrics(accepted("[daemon]\nmetrics = 0.0.0.0:80\n"), "0.0.0.0:80");
+	assert_metrics(accepted("[daemon]\nmetrics = [::1]:9464\n"), "[::1]:9464");
+	assert_int_equal(accepted("[daemon]\nmetrics = off\n")->metrics.len, 0);
+	refused("[daemon]\nmetrics = on\n", 2, "it is off, or ADDRESS:PORT, as in 127.0.0.1:9464");
+	refused("[daemon]\nmetrics = 9464\n", 2, "it is off, or ADDRESS:PORT");
+	refused("[daemon]\nmetrics = 127.0.0.1:0\n", 2, "it is off, or ADDRESS:PORT");
+	refused("[daemon]\nmetrics = localhost:9464\n", 2, "it is off, or ADDRESS:PORT");
+	refused("[daemon]\nmetrics =\n", 2, "it is off, or ADDRESS:PORT");
 }
 
 static void config__park_off__off(void **state)
@@ -266,7 +293,7 @@ static void config__bad_values__say_what_is_allowed(void **state)
 static void config__unknown_keys_and_sections__refused_with_the_known_ones(void **state)
 {
 	(void)state;
-	refused("[daemon]\nmetric = off\n", 2, "[daemon] has no key metric: keys are on-exit");
+	refused("[daemon]\nmetric = off\n", 2, "[daemon] has no key metric: keys are on-exit, metrics");
 	refused(WEB "trac = off\n", 3,
 		"no key trac: keys are endpoint, netns, track, learn, flow-idle, hash, flows, slots, "
 		"park, "
@@ -351,6 +378,7 @@ int main(void)
 		cmocka_unit_test(config__empty_file__defaults_and_no_group),
 		cmocka_unit_test(config__endpoint_only__defaults_of_a_group),
 		cmocka_unit_test(config__every_key__taken),
+		cmocka_unit_test(config__metrics__address_or_off),
 		cmocka_unit_test(config__park_off__off),
 		cmocka_unit_test(config__indented_line__is_a_line_of_its_own),
 		cmocka_unit_test(config__byte_order_mark__ignored),
