@@ -27,7 +27,7 @@
 
 #define SP_FIXTURE_BPFFS "/sys/fs/bpf"
 #define SP_FIXTURE_NAME "test"
-#define SP_FIXTURE_WORKERS 64 /* in the life of one case */
+#define SP_FIXTURE_WORKERS 256 /* in the life of one case */
 #define SP_FIXTURE_FLOW_SETS 8
 #define SP_FIXTURE_FILES 16
 #define SP_FIXTURE_PATIENCE_MS 20000 /* for what is done in milliseconds on a machine that is not slow */

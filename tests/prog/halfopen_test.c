@@ -4,10 +4,11 @@
  *
  * For the final ACK and the SYN-ACK timer the clients are packets made by hand: their addresses are
  * routed to the loopback device and are nobody's, so that no kernel answers in their place. IPv6 has no
- * such routes (ip6_route_info_create() makes them reject); there the listener defers: it leaves a
- * connection half-open until the first data.
+ * such routes (ip6_route_info_create() makes them reject); there the listener defers, which leaves a
+ * connection half-open until the first data, or loses the final ACKs.
  */
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -440,6 +441,66 @@ steer__i1_deferring_listener_killed_before_the_data__others_take_the_connection(
 	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
 }
 
+/* --- listeners that lose the final ACK --- */
+
+/* What a listener gets but for SYNs is thrown away before it sees it; the lookup and the program have their turn. */
+static void lose_acks(struct sp_fixture *fx, __u32 id)
+{
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags: filters of TCP sockets start there */
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, TH_SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0xffff),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	static const struct sock_fprog program = { .len = SP_ARRAY_SIZE(code), .filter = code };
+	sp_autoclose int fd = sp_fixture_borrow(fx, id);
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), 0);
+}
+
+static void take_acks(struct sp_fixture *fx, __u32 id)
+{
+	sp_autoclose int fd = sp_fixture_borrow(fx, id);
+	int unused = 0;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)), 0);
+}
+
+/* For the client the connection is there, and it says nothing: only the timer of the SYN-ACK can move the request. */
+static void steer__i1_listener_killed_and_acks_are_lost__timer_moves_the_request(struct sp_fixture *fx)
+{
+	__u64 deadline = sp_lab_now_ms() + SP_FIXTURE_PATIENCE_MS;
+	struct sp_flow_set *set;
+	__u64 halfopen;
+	__u32 id;
+
+	sp_fixture_attach(fx);
+	for (id = 0; id < WORKERS; id++)
+		lose_acks(fx, id);
+	fx->manner = SP_LAB_WAITS;
+	set = sp_fixture_flows(fx, CLIENTS);
+	assert_int_equal(sp_fixture_sum(fx, steered), CLIENTS);
+	halfopen = sp_fixture_row(fx, sp_fixture_slot(fx, 2), steered);
+	assert_in_range(halfopen, 1, CLIENTS / 2);
+	sp_fixture_kill(fx, 2);
+	while (sp_fixture_sum(fx, migrated) < halfopen) {
+		assert_true(sp_lab_left_ms(deadline) > 0);
+		poll(NULL, 0, 10);
+	}
+	for (id = 0; id < WORKERS; id++) {
+		if (id == 2)
+			continue;
+		assert_int_equal(sp_fixture_waiting(fx, id), 0);
+		take_acks(fx, id);
+	}
+	assert_int_equal(sp_lab_ask(&set->lab), 0);
+	sp_fixture_answers(fx, set);
+	sp_require_agreement(fx, set);
+	assert_int_equal(sp_fixture_sum(fx, migrated), halfopen);
+	assert_int_equal(sp_fixture_sum(fx, steered), CLIENTS);
+	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct sp_case cases[] = {
@@ -457,6 +518,10 @@ int main(int argc, char **argv)
 		SP_CASE(steer__i1_deferring_listener_killed_before_the_data__others_take_the_connection,
 			.protocols = SP_CASE_TCP,
 			.places = SP_PLACE_V4 | SP_PLACE_V6 | SP_PLACE_V6_ANY | SP_PLACE_DUAL_V4,
+			.workers = WORKERS),
+		SP_CASE(steer__i1_listener_killed_and_acks_are_lost__timer_moves_the_request,
+			.protocols = SP_CASE_TCP,
+			.places = SP_PLACE_V4 | SP_PLACE_V6 | SP_PLACE_V6_OWN | SP_PLACE_DUAL_V4,
 			.workers = WORKERS),
 	};
 
