@@ -87,7 +87,7 @@ static int refuse_taken(const struct sp_newcomers *n, const struct sp_group *gro
 	char endpoint[SP_ENDPOINT_STRLEN], names[512];
 	__u32 array_id = n->taken[0]->array_id;
 
-	sp_refuse(0, "%s: the sockets of %zu of %u members are in another BPF sockarray: %s",
+	sp_refuse(0, "%s: the sockets of %zu of %u members are in another BPF sockarray or sockmap: %s",
 		  sp_group_endpoint(group, endpoint), n->ntaken, group->size,
 		  name_members(n->taken, n->ntaken, names, sizeof(names)));
 	if (array_id)
@@ -95,7 +95,7 @@ static int refuse_taken(const struct sp_newcomers *n, const struct sp_group *gro
 			"id %u tell who; end that first%s",
 			array_id, group->prog_id, array_id, group->prog_id, or_partial);
 	else
-		sp_hint("a socket fits one sockarray: bpftool map show lists them and who has them open; end that "
+		sp_hint("a socket fits one of them: bpftool map show lists them and who has them open; end that "
 			"first%s",
 			or_partial);
 	return -EBUSY;

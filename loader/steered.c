@@ -417,8 +417,8 @@ void sp_steered_warn(const char *name, const struct sp_reconcile_result *result)
 		sp_hint("run it as root in the host's pid namespace");
 	}
 	if (result->taken) {
-		sp_warn("%u member%s of %s in another BPF sockarray: no traffic goes there", result->taken,
-			plural(result->taken), name);
+		sp_warn("%u member%s of %s in another BPF sockarray or sockmap: no traffic goes there",
+			result->taken, plural(result->taken), name);
 		sp_hint("bpftool map show lists them and who has them open");
 	}
 	if (result->outside) {

@@ -362,10 +362,11 @@ static void check_keeper(enum sp_protocol protocol, enum keeper keeper)
 	stranger = attach_holding(0);
 	keep_only(&stranger, keeper);
 	sp_world_changed();
-	snprintf(what, sizeof(what),
-		 "the sockets of 3 of 3 members are in another BPF sockarray: worker-0[%d], worker-1[%d] "
-		 "and worker-2[%d]",
-		 crew.workers[0].pid, crew.workers[1].pid, crew.workers[2].pid);
+	snprintf(
+		what, sizeof(what),
+		"the sockets of 3 of 3 members are in another BPF sockarray or sockmap: worker-0[%d], worker-1[%d] "
+		"and worker-2[%d]",
+		crew.workers[0].pid, crew.workers[1].pid, crew.workers[2].pid);
 	snprintf(next_step, sizeof(next_step), "bpftool map show id %u and bpftool prog show id %u",
 		 stranger.array_id, stranger.prog_id);
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", NAME, crew.endpoint, "--replace"), what, next_step);
@@ -408,9 +409,10 @@ static void e2e__some_members_in_a_kept_sockarray__the_others_only_if_partial(vo
 	stranger = attach_holding(2);
 	sp_world_changed();
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", NAME, crew.endpoint, "--replace"),
-		"the sockets of 1 of 3 members are in another BPF sockarray: worker-2", "--partial");
+		"the sockets of 1 of 3 members are in another BPF sockarray or sockmap: worker-2",
+		"--partial");
 	run = sp_run("attach", NAME, crew.endpoint, "--replace", "--partial");
-	says(run, "1 member of " NAME " in another BPF sockarray: no traffic goes there");
+	says(run, "1 member of " NAME " in another BPF sockarray or sockmap: no traffic goes there");
 	assert_non_null(strstr(run->out, "to 2 members"));
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	sp_crowd_ask(&crowd, owners);
@@ -420,7 +422,7 @@ static void e2e__some_members_in_a_kept_sockarray__the_others_only_if_partial(vo
 
 	run = sp_run("sync", NAME);
 	assert_non_null(strstr(run->out, "2 of 3 members enrolled"));
-	says(run, "1 member of " NAME " in another BPF sockarray");
+	says(run, "1 member of " NAME " in another BPF sockarray or sockmap");
 	let_go(&stranger);
 	sync_until_enrolled(WORKERS);
 	assert_int_equal(sp_status_int(NAME, "unenrolled"), 0);
@@ -447,7 +449,7 @@ static void e2e__newcomers_in_a_kept_sockarray__sync_replace_refuses_rather_than
 	/* One that can be had makes it worth while. */
 	sp_crew_add(&crew, WORKERS);
 	run = sp_run("sync", NAME, "--replace");
-	says(run, "3 members of " NAME " in another BPF sockarray");
+	says(run, "3 members of " NAME " in another BPF sockarray or sockmap");
 	assert_int_equal(sp_status_int(NAME, "enrolled"), 1);
 	let_go(&stranger);
 	sync_until_enrolled(WORKERS + 1);
