@@ -10,7 +10,8 @@
 #
 # Checked: README.md's table of counters is that of counters.def, and that of docs/metrics.md that of metrics.def; every
 # command and every option of `steadyport
-# --help` and of each `COMMAND --help` is in README.md; every relative link in README.md and docs/ leads somewhere.
+# --help` and of each `COMMAND --help` is in README.md; every relative link in README.md and docs/ leads somewhere;
+# every test that docs/selftests.md names is there.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -161,6 +162,18 @@ check_links() {
 	done
 }
 
+# Of the tests that a page names: `kind/x_test` is a file, `thing__situation__expectation` a case in some file.
+check_tests() {
+	local name
+
+	while IFS= read -r name; do
+		[[ -e tests/$name.c ]] || complain "docs/selftests.md: there is no tests/$name.c"
+	done < <(grep -oE '[a-z0-9]+/[a-z_0-9]+_test\b' docs/selftests.md | sort -u)
+	while IFS= read -r name; do
+		grep -rqwF --include='*_test.c' -- "$name" tests || complain "docs/selftests.md: there is no case $name"
+	done < <(grep -oE '\b[a-z0-9_]+__[a-z0-9_]+__[a-z0-9_]+\b' docs/selftests.md | sort -u)
+}
+
 (($# <= 1)) || usage
 [[ $# == 0 || $1 == --write ]] || usage
 
@@ -170,4 +183,5 @@ check_table README.md counters "$counters" "$@"
 check_table docs/metrics.md metrics "$metrics" "$@"
 check_help
 check_links
+check_tests
 exit "$failed"
