@@ -196,6 +196,22 @@ selftest: $(SELFTESTS) ## prove that the test runner goes red on every kind of f
 asan: ## build into $(BUILD)/asan with address and undefined behaviour sanitizers, run unit and prog tests
 	$(Q)$(MAKE) BUILD=$(BUILD)/asan SANITIZE=address,undefined all check-unit check-prog
 
+# --- fuzzing: tests/fuzz/x_fuzz.c -> $(BUILD)/fuzz/tests/fuzz/x_fuzz ---
+
+FUZZERS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/*_fuzz.c))
+
+.PHONY: fuzz fuzzers fuzz-replay
+fuzz: ## build the fuzz targets into $(BUILD)/fuzz: clang, libFuzzer, address and undefined behaviour sanitizers
+	$(Q)$(MAKE) BUILD=$(BUILD)/fuzz CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined CFLAGS='-O1 -g' fuzzers
+fuzz-replay: fuzz ## run the fuzz targets over their seeds and no further; tests/fuzz/run.sh goes on from there
+	$(Q)BUILD=$(BUILD) FUZZ_SECONDS=0 tests/fuzz/run.sh
+
+fuzzers: $(FUZZERS)
+$(foreach fuzzer,$(FUZZERS),$(eval $(fuzzer): $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(fuzzer:$(BUILD)/%_fuzz=%)/*.c))))
+$(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libsteadyport.a
+	$(say) LD $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) -fsanitize=fuzzer $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@
+
 # --- keeping house ---
 
 FORMATTED := $(wildcard bpf/*.[ch] include/steadyport/*.h loader/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])

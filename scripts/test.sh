@@ -4,12 +4,13 @@
 # From a fresh Debian or Ubuntu machine to every test, as root: installs what is missing, builds, checks, tests.
 #
 #	scripts/test.sh                     everything
-#	scripts/test.sh PART...             build lint unit prog e2e chaos asan selftest kernels
+#	scripts/test.sh PART...             build lint unit prog e2e chaos fuzz asan selftest kernels
 #
 #	CI=true             a skip is a failure
 #	V=1                 show commands and output as they come
 #	CHAOS_SECONDS=60, CHAOS_STEPS=N, CHAOS_SEED=N
 #	                    how long the storms last, and which one: a storm that fails says how to repeat it
+#	FUZZ_SECONDS=60     for each fuzz target, two at once; tests/fuzz/run.sh tells more
 #	KERNEL_TESTS='*'    run all prog tests on the other kernels, too, which takes long; without it every program loads
 #	                    there, and the demo runs
 #
@@ -18,7 +19,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-readonly PARTS=(build lint unit prog e2e chaos asan selftest kernels)
+readonly PARTS=(build lint unit prog e2e chaos fuzz asan selftest kernels)
 
 usage() {
 	sed -n 's/^#	\(scripts.*\)/\1/p' "$0" >&2
@@ -112,6 +113,11 @@ part_e2e() {
 
 part_chaos() {
 	step "chaos" "${build[@]}" check-chaos || true
+}
+
+part_fuzz() {
+	step "build the fuzz targets" "${build[@]}" fuzz || return 0
+	step "fuzzing" tests/fuzz/run.sh || true
 }
 
 part_asan() {
