@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* steadyport where: the slot a flow goes to, why, and the next one; computed as the program does it. */
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <bpf/bpf.h>
 #include <steadyport/choose.h>
-#include <steadyport/flow.h>
 #include "cleanup.h"
 #include "cmd.h"
+#include "decide.h"
 #include "endpoint.h"
 #include "kernel.h"
 #include "log.h"
@@ -17,61 +17,26 @@
 #include "netns.h"
 #include "render.h"
 #include "snapshot.h"
+#include "tuple.h"
 
-#define NS_PER_S 1000000000ULL
 #define REMARK_STRLEN 96
 #define PROBES_MAX (SP_PROBES + 2) /* the probes, and two that only the scan finds */
 
-enum reason {
-	REASON_OWNER,
-	REASON_PROBE,
-	REASON_SCAN,
-	REASON_PARK, /* no worker is live: it waits in the parking socket */
-	REASON_KEPT, /* the flow table names the slot */
-	REASON_PREVIOUS, /* the view before the change does, and its learn window is open */
-};
-
 static const char *const reason_names[] = {
-	[REASON_OWNER] = "owner", [REASON_PROBE] = "probe", [REASON_SCAN] = "scan",
-	[REASON_PARK] = "parked", [REASON_KEPT] = "kept",   [REASON_PREVIOUS] = "previous",
-};
-
-_Static_assert((int)REASON_PARK == (int)SP_HOW_PARK, "enum reason begins like enum sp_how");
-
-struct flow {
-	struct sp_address src, dst;
-	__u16 sport, dport;
-	bool is_dst_assumed;
-	__u64 hash;
-};
-
-struct decision {
-	int slot; /* -1: none, the kernel's own hash decides */
-	enum reason reason;
+	[SP_REASON_OWNER] = "owner", [SP_REASON_PROBE] = "probe", [SP_REASON_SCAN] = "scan",
+	[SP_REASON_PARK] = "parked", [SP_REASON_KEPT] = "kept",	  [SP_REASON_PREVIOUS] = "previous",
 };
 
 struct answer {
-	struct flow flow;
-	struct decision now, next; /* next: if the slot of `now` died */
-	/* Unknown, in the learn window of the attach: it stays where the kernel's hash has it. */
-	bool follows_kernel;
+	struct sp_tuple flow;
+	bool is_dst_assumed;
+	__u64 hash;
+	struct sp_decision now, next; /* next: if the slot of `now` died */
 	int probes[PROBES_MAX]; /* slots in the order in which the current view asks them */
 	size_t nprobes;
 };
 
 /* --- The four numbers --- */
-
-/* An IPv4 packet is hashed as such, whatever family the socket has. */
-static void unmap(struct sp_address *address)
-{
-	static const __u8 mapped[12] = { [10] = 0xff, [11] = 0xff };
-
-	if (address->family != AF_INET6 || memcmp(address->bytes, mapped, sizeof(mapped)))
-		return;
-	address->family = AF_INET;
-	memmove(address->bytes, address->bytes + 12, 4);
-	memset(address->bytes + 4, 0, 12);
-}
 
 /* The address from which this host answers the peer: connecting a UDP socket sends nothing. */
 static int ask_route(const struct sp_address *peer, __u16 port, struct sp_address *ret)
@@ -94,7 +59,7 @@ static int ask_route(const struct sp_address *peer, __u16 port, struct sp_addres
 	return 0;
 }
 
-static int assume_dst(const struct sp_snapshot *s, struct flow *flow)
+static int assume_dst(const struct sp_snapshot *s, struct sp_tuple *flow)
 {
 	char text[SP_ENDPOINT_STRLEN];
 	__u64 cookie;
@@ -118,7 +83,6 @@ static int assume_dst(const struct sp_snapshot *s, struct flow *flow)
 			s->pins.name);
 		return err;
 	}
-	flow->is_dst_assumed = true;
 	return 0;
 }
 
@@ -128,7 +92,7 @@ static const char *family_name(const struct sp_address *address)
 }
 
 /* Refuses flows that the group can never be asked about. */
-static int check_flow(const struct sp_snapshot *s, const struct flow *flow, const struct sp_address *own)
+static int check_flow(const struct sp_snapshot *s, const struct sp_tuple *flow, const struct sp_address *own)
 {
 	char text[SP_ENDPOINT_STRLEN], endpoint[SP_ENDPOINT_STRLEN];
 	__u16 port = s->state->ctl.port;
@@ -150,31 +114,16 @@ static int check_flow(const struct sp_snapshot *s, const struct flow *flow, cons
 	return 0;
 }
 
-static __u64 hash_of(const struct flow *flow, const __u64 key[2])
+/* @a: in: the flow that was asked, dst of no family if it was left out */
+static int complete_flow(const struct sp_snapshot *s, struct answer *a)
 {
-	struct sp_tuple4 t4 = { .sport = htons(flow->sport), .dport = htons(flow->dport) };
-	struct sp_tuple6 t6 = { .sport = t4.sport, .dport = t4.dport };
-
-	if (flow->src.family == AF_INET) {
-		memcpy(&t4.src, flow->src.bytes, sizeof(t4.src));
-		memcpy(&t4.dst, flow->dst.bytes, sizeof(t4.dst));
-		return sp_flow_hash4(key, &t4);
-	}
-	memcpy(t6.src, flow->src.bytes, sizeof(t6.src));
-	memcpy(t6.dst, flow->dst.bytes, sizeof(t6.dst));
-	return sp_flow_hash6(key, &t6);
-}
-
-/* @flow: in: what was asked, dst of no family if it was left out */
-static int complete_flow(const struct sp_snapshot *s, struct flow *flow)
-{
+	struct sp_tuple *flow = &a->flow;
 	struct sp_address own;
 	int err;
 
 	sp_state_address(s->state, &own);
-	unmap(&own);
-	unmap(&flow->src);
-	unmap(&flow->dst);
+	sp_address_unmap(&own);
+	sp_tuple_unmap(flow);
 	if (!flow->dst.family) {
 		flow->dport = s->state->ctl.port;
 		flow->dst = own;
@@ -183,6 +132,7 @@ static int complete_flow(const struct sp_snapshot *s, struct flow *flow)
 			err = assume_dst(s, flow);
 			if (err)
 				return err;
+			a->is_dst_assumed = true;
 		}
 	}
 	err = check_flow(s, flow, &own);
@@ -190,78 +140,11 @@ static int complete_flow(const struct sp_snapshot *s, struct flow *flow)
 		sp_hint("see: steadyport where --help");
 		return err;
 	}
-	flow->hash = hash_of(flow, s->state->ctl.key);
+	a->hash = sp_tuple_hash(flow, s->state->ctl.key);
 	return 0;
 }
 
 /* --- The choice --- */
-
-struct taker {
-	const struct sp_state *state;
-	int excluded; /* a slot to be taken for dead; -1: none */
-};
-
-static int take(void *ctx, __u32 slot)
-{
-	const struct taker *taker = ctx;
-
-	return (int)slot != taker->excluded && sp_slot_is_live(taker->state, slot) ? 0 : -ENOENT;
-}
-
-/* The slot that the flow table names, if its entry still holds; else -1, and whether that is because it is gone. */
-static int kept_slot(const struct sp_snapshot *s, __u64 hash, struct taker *taker, bool *ret_is_orphan)
-{
-	struct sp_flow kept;
-
-	*ret_is_orphan = false;
-	if (bpf_map_lookup_elem(s->pins.flows, &hash, &kept) || kept.slot >= SP_SLOTS_MAX ||
-	    sp_flow_is_expired(&kept, s->now_ns / NS_PER_S, s->state->ctl.flow_idle_s))
-		return -1;
-	*ret_is_orphan = s->state->info[kept.slot].incarnation != kept.incarnation || take(taker, kept.slot);
-	return *ret_is_orphan ? -1 : kept.slot;
-}
-
-static struct decision choose_current(const struct sp_view *view, __u64 hash, struct taker *taker)
-{
-	int choice = taker->state->ctl.protocol == SP_TCP ? sp_choose_tcp(view, hash, taker, take) :
-							    sp_choose(view, hash, taker, take);
-
-	if (choice < 0)
-		return (struct decision){ .slot = -1 };
-	return (struct decision){ .slot = SP_CHOICE_SLOT(choice),
-				  .reason = (enum reason)SP_CHOICE_HOW(choice) };
-}
-
-/* What sp_steer() in bpf/steer.bpf.c decides, with the same choose.h, for a packet that arrives now. */
-static struct decision decide(const struct sp_snapshot *s, __u64 hash, int excluded, bool *ret_follows_kernel)
-{
-	const struct sp_view *view = sp_state_current(s->state);
-	const struct sp_view *previous = sp_state_previous(s->state, s->now_ns);
-	struct taker taker = { .state = s->state, .excluded = excluded };
-	struct decision current = choose_current(view, hash, &taker);
-	bool is_unsettled, is_orphan;
-	int choice;
-
-	*ret_follows_kernel = false;
-	is_unsettled = s->state->ctl.track == SP_TRACK_ALWAYS || sp_bit(view->moving, sp_bucket(hash)) ||
-		       (view->learn_until_ns && sp_choose_owner(view, hash, &taker, take) < 0);
-	if (s->state->ctl.protocol != SP_UDP || !is_unsettled)
-		return current;
-
-	choice = kept_slot(s, hash, &taker, &is_orphan);
-	if (choice >= 0)
-		return (struct decision){ .slot = choice, .reason = REASON_KEPT };
-	if (!previous || is_orphan)
-		return current;
-	if (previous->kind == SP_VIEW_KERNEL) {
-		*ret_follows_kernel = true;
-		return current;
-	}
-	choice = sp_choose_usable(previous, hash, &taker, take);
-	if (choice >= 0 && (int)SP_CHOICE_SLOT(choice) != current.slot)
-		return (struct decision){ .slot = SP_CHOICE_SLOT(choice), .reason = REASON_PREVIOUS };
-	return current;
-}
 
 static void add_probe(struct answer *a, int slot)
 {
@@ -278,14 +161,14 @@ static void list_probes(const struct sp_view *view, struct answer *a)
 {
 	bool has_now = false, has_next = a->next.slot < 0;
 
-	if (a->now.reason == REASON_KEPT || a->now.reason == REASON_PREVIOUS)
+	if (a->now.reason == SP_REASON_KEPT || a->now.reason == SP_REASON_PREVIOUS)
 		add_probe(a, a->now.slot);
 	for (__u32 i = 0; i < SP_PROBES && !(has_now && has_next); i++) {
-		__u32 slot = sp_probe(view, a->flow.hash, i);
+		__u32 slot = sp_probe(view, a->hash, i);
 
 		if (slot < SP_SLOTS_MAX)
 			add_probe(a, slot);
-		has_now |= (int)slot == a->now.slot || a->now.reason > REASON_PARK;
+		has_now |= (int)slot == a->now.slot || a->now.reason > SP_REASON_PARK;
 		has_next |= (int)slot == a->next.slot;
 	}
 	add_probe(a, a->now.slot);
@@ -294,12 +177,13 @@ static void list_probes(const struct sp_view *view, struct answer *a)
 
 static void answer(const struct sp_snapshot *s, struct answer *a)
 {
-	bool unused;
+	struct sp_flow entry;
+	const struct sp_flow *kept = bpf_map_lookup_elem(s->pins.flows, &a->hash, &entry) ? NULL : &entry;
 
-	a->now = decide(s, a->flow.hash, -1, &a->follows_kernel);
-	a->next = (struct decision){ .slot = -1 };
+	a->now = sp_decide(s->state, s->now_ns, kept, a->hash, -1);
+	a->next = (struct sp_decision){ .slot = -1 };
 	if (a->now.slot >= 0)
-		a->next = decide(s, a->flow.hash, a->now.slot, &unused);
+		a->next = sp_decide(s->state, s->now_ns, kept, a->hash, a->now.slot);
 	list_probes(sp_state_current(s->state), a);
 }
 
@@ -348,34 +232,34 @@ static int print_json(const struct sp_snapshot *s, const struct answer *a)
 	char src[SP_ENDPOINT_STRLEN], dst[SP_ENDPOINT_STRLEN], hash[SP_RENDER_STRLEN];
 	json_t *owner = json_owner(s, a->now.slot), *document;
 
-	snprintf(hash, sizeof(hash), "%016llx", a->flow.hash);
+	snprintf(hash, sizeof(hash), "%016llx", a->hash);
 	document = json_pack(
 		"{s:s, s:{s:s, s:s, s:s}, s:b, s:s, s:I, s:o, s:O?, s:O?, s:s?, s:o, s:b, s:o}", "name",
 		s->pins.name, "flow", "protocol", sp_protocol_name(s->state->ctl.protocol), "src",
 		sp_address_format(&a->flow.src, 0, a->flow.sport, src), "dst",
-		sp_address_format(&a->flow.dst, 0, a->flow.dport, dst), "assumed_dst", a->flow.is_dst_assumed,
-		"hash", hash, "bucket", (json_int_t)sp_bucket(a->flow.hash), "slot", json_slot(a->now.slot),
-		"pid", json_object_get(owner, "pid"), "comm", json_object_get(owner, "comm"), "reason",
+		sp_address_format(&a->flow.dst, 0, a->flow.dport, dst), "assumed_dst", a->is_dst_assumed,
+		"hash", hash, "bucket", (json_int_t)sp_bucket(a->hash), "slot", json_slot(a->now.slot), "pid",
+		json_object_get(owner, "pid"), "comm", json_object_get(owner, "comm"), "reason",
 		a->now.slot < 0 ? NULL : reason_names[a->now.reason], "next_slot", json_slot(a->next.slot),
-		"follows_kernel", a->follows_kernel, "probes", json_probes(s, a));
+		"follows_kernel", a->now.follows_kernel, "probes", json_probes(s, a));
 	json_decref(owner);
 	return sp_render_json_print(document);
 }
 
 static const char *remark(const struct answer *a, int slot, char buf[REMARK_STRLEN])
 {
-	if (slot == a->now.slot && a->now.reason == REASON_KEPT)
+	if (slot == a->now.slot && a->now.reason == SP_REASON_KEPT)
 		snprintf(buf, REMARK_STRLEN, "<- goes here: a kept flow");
-	else if (slot == a->now.slot && a->now.reason == REASON_PREVIOUS)
+	else if (slot == a->now.slot && a->now.reason == SP_REASON_PREVIOUS)
 		snprintf(buf, REMARK_STRLEN,
 			 "<- goes here: it went here before the change, which is being learned");
-	else if (slot == a->now.slot && a->now.reason == REASON_PARK)
+	else if (slot == a->now.slot && a->now.reason == SP_REASON_PARK)
 		snprintf(buf, REMARK_STRLEN, "<- waits here, in the parking socket");
-	else if (slot == a->next.slot && a->next.reason == REASON_PARK)
+	else if (slot == a->next.slot && a->next.reason == SP_REASON_PARK)
 		snprintf(buf, REMARK_STRLEN, "   would wait here if slot %d died", a->now.slot);
 	else if (slot == a->now.slot)
 		snprintf(buf, REMARK_STRLEN, "<- goes here%s",
-			 a->follows_kernel ? " once the learning is over" : "");
+			 a->now.follows_kernel ? " once the learning is over" : "");
 	else if (slot == a->next.slot)
 		snprintf(buf, REMARK_STRLEN, "   would go here if slot %d died", a->now.slot);
 	else
@@ -423,20 +307,19 @@ static void print_answer(const struct sp_snapshot *s, const struct answer *a)
 
 	sp_render_line("%s %s -> %s    hash %016llx  bucket %u", sp_protocol_name(s->state->ctl.protocol),
 		       sp_address_format(&a->flow.src, 0, a->flow.sport, src),
-		       sp_address_format(&a->flow.dst, 0, a->flow.dport, dst), a->flow.hash,
-		       sp_bucket(a->flow.hash));
-	if (a->flow.is_dst_assumed)
+		       sp_address_format(&a->flow.dst, 0, a->flow.dport, dst), a->hash, sp_bucket(a->hash));
+	if (a->is_dst_assumed)
 		sp_render_line("Assuming it was sent to %s: from there this host answers the peer.", dst);
 	print_probes(s, a);
 	if (a->now.slot < 0)
 		sp_render_line("No slot is live: the kernel's own hash decides. Enrol new workers: "
 			       "steadyport sync %s",
 			       s->pins.name);
-	else if (a->now.reason == REASON_PARK)
+	else if (a->now.reason == SP_REASON_PARK)
 		sp_render_line("No worker is live: it waits until one is.");
 	else if (a->next.slot < 0)
 		sp_render_line("If slot %d died, none would be left.", a->now.slot);
-	if (a->follows_kernel)
+	if (a->now.follows_kernel)
 		sp_render_line(
 			"It was not seen since the attach. If its next packet comes within %s, it stays where "
 			"the kernel's own hash has it, which cannot be computed here.",
@@ -446,24 +329,16 @@ static void print_answer(const struct sp_snapshot *s, const struct answer *a)
 			       s->pins.name);
 }
 
-static int parse_flow(const struct sp_args *args, struct flow *ret)
+static int parse_flow(const struct sp_args *args, struct sp_tuple *ret)
 {
-	struct flow flow = {};
-	const char *why, *text = args->args[1];
-	int err;
+	const char *why, *word;
+	int err = sp_tuple_parse(args->args + 1, args->nargs - 1, ret, &word, &why);
 
-	err = sp_address_port_parse(text, &flow.src, &flow.sport, &why);
-	if (!err && args->nargs > 2) {
-		text = args->args[2];
-		err = sp_address_port_parse(text, &flow.dst, &flow.dport, &why);
-	}
 	if (err) {
-		sp_refuse(err, "%s: %s", text, why);
+		sp_refuse(err, "%s: %s", word, why);
 		sp_hint("see: steadyport where --help");
-		return err;
 	}
-	*ret = flow;
-	return 0;
+	return err;
 }
 
 enum sp_exit sp_cmd_where(const struct sp_args *args)
@@ -488,7 +363,7 @@ enum sp_exit sp_cmd_where(const struct sp_args *args)
 		sp_hint("see what each slot got: steadyport counters %s", s.pins.name);
 		return SP_EXIT_FAILED;
 	}
-	if (complete_flow(&s, &a.flow))
+	if (complete_flow(&s, &a))
 		return SP_EXIT_FAILED;
 	answer(&s, &a);
 	if (args->json)

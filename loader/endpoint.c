@@ -211,12 +211,25 @@ bool sp_address_is_any(const struct sp_address *address)
 	return !memcmp(address->bytes, zero, sizeof(zero));
 }
 
-static bool address_fits(const struct sp_address *asked, const struct sp_address *bound)
+void sp_address_unmap(struct sp_address *address)
 {
 	static const __u8 mapped[12] = { [10] = 0xff, [11] = 0xff };
 
-	if (asked->family == AF_INET && bound->family == AF_INET6)
-		return !memcmp(bound->bytes, mapped, 12) && !memcmp(bound->bytes + 12, asked->bytes, 4);
+	if (address->family != AF_INET6 || memcmp(address->bytes, mapped, sizeof(mapped)))
+		return;
+	address->family = AF_INET;
+	memmove(address->bytes, address->bytes + 12, 4);
+	memset(address->bytes + 4, 0, 12);
+}
+
+static bool address_fits(const struct sp_address *asked, const struct sp_address *bound)
+{
+	struct sp_address unmapped = *bound;
+
+	if (asked->family == AF_INET) {
+		sp_address_unmap(&unmapped);
+		bound = &unmapped;
+	}
 	return asked->family == bound->family && !memcmp(asked->bytes, bound->bytes, sizeof(asked->bytes));
 }
 

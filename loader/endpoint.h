@@ -48,6 +48,9 @@ const char *sp_protocol_name(enum sp_protocol protocol);
 /* For bind() and connect(). Returns the length of what it wrote. */
 socklen_t sp_address_to_sockaddr(const struct sp_address *address, __u16 port, struct sockaddr_storage *ret);
 
+/* An IPv4-mapped IPv6 address becomes the IPv4 address; others stay. */
+void sp_address_unmap(struct sp_address *address);
+
 /* True for 0.0.0.0 and :: */
 bool sp_address_is_any(const struct sp_address *address);
 
