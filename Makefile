@@ -148,11 +148,12 @@ $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER) $(BUILD)/tests/lib
 # The pure storm runs the program itself, compiled for this machine by the compiler that compiles it for the kernel's.
 # Its knobs are constants until the loader loads it; here they are variables.
 PURE := $(BUILD)/tests/chaos/pure
+HOST_STEER = $(CLANG) -std=gnu11 $(WARNINGS) -Wno-attributes -D__bpf__ -Dconst= -Itests/chaos/pure/host -Ivmlinux \
+	-Iinclude -fPIE -O2 -g
 $(PURE)/steer.o: bpf/steer.bpf.c Makefile
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG) -std=gnu11 $(WARNINGS) -Wno-attributes -D__bpf__ -Dconst= -Itests/chaos/pure/host -Ivmlinux \
-		-Iinclude -fPIE -O2 -g $(DEPFLAGS) -c $< -o $@
+	$(Q)$(HOST_STEER) $(DEPFLAGS) -c $< -o $@
 
 # What the loader asks of the kernel is answered by tests/chaos/pure/loader.c.
 $(PURE)_test: WRAPPED := bpf_map_lookup_elem bpf_map_update_elem bpf_map_delete_elem bpf_map_lookup_batch \
@@ -207,7 +208,13 @@ fuzz-replay: fuzz ## run the fuzz targets over their seeds and no further; tests
 	$(Q)BUILD=$(BUILD) FUZZ_SECONDS=0 tests/fuzz/run.sh
 
 fuzzers: $(FUZZERS)
-$(foreach fuzzer,$(FUZZERS),$(eval $(fuzzer): $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(fuzzer:$(BUILD)/%_fuzz=%)/*.c))))
+# So does fuzzing, over tables with anything in them.
+$(BUILD)/tests/fuzz/steer/program.o: bpf/steer.bpf.c Makefile
+	$(say) CC $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(HOST_STEER) -fsanitize=$(SANITIZE) -fno-sanitize-recover=all $(DEPFLAGS) -c $< -o $@
+$(BUILD)/tests/fuzz/steer_fuzz $(BUILD)/tests/fuzz/packet_fuzz: $(BUILD)/tests/fuzz/steer/kernel.o \
+	$(BUILD)/tests/fuzz/steer/program.o
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libsteadyport.a
 	$(say) LD $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) -fsanitize=fuzzer $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@

@@ -28,18 +28,26 @@ has_bpftool() {
 	return 1
 }
 
+# libFuzzer is a package of its own on Debian, and comes with clang on some Ubuntus, which have no package of that name.
+has_libfuzzer() {
+	compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*$(uname -m).a" >/dev/null
+}
+
 build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev pkg-config)
 test=(libcmocka-dev iproute2 clang-format shellcheck qemu-system-x86 busybox-static cpio)
 
 (($# > 0)) || usage
-packages=() bpftool=
+packages=() bpftool='' libfuzzer=''
 for group; do
 	case $group in
 	build)
 		packages+=("${build[@]}")
 		bpftool=yes
 		;;
-	test) packages+=("${test[@]}") ;;
+	test)
+		packages+=("${test[@]}")
+		libfuzzer=yes
+		;;
 	*) usage ;;
 	esac
 done
@@ -54,10 +62,11 @@ for package in "${packages[@]}"; do
 	has "$package" || missing+=("$package")
 done
 [[ -z $bpftool ]] || ! has_bpftool || bpftool=
-[[ ${#missing[@]} -gt 0 || $bpftool ]] || exit 0
+[[ -z $libfuzzer ]] || ! has_libfuzzer || libfuzzer=
+[[ ${#missing[@]} -gt 0 || $bpftool || $libfuzzer ]] || exit 0
 
 ((EUID == 0)) || {
-	echo "scripts/install-deps.sh: missing: ${missing[*]} ${bpftool:+bpftool}: run as root to install" >&2
+	echo "scripts/install-deps.sh: missing: ${missing[*]} ${bpftool:+bpftool} ${libfuzzer:+libFuzzer}: run as root to install" >&2
 	exit 1
 }
 
@@ -70,6 +79,9 @@ if [[ $bpftool ]]; then
 	else
 		missing+=(linux-tools-common linux-tools-generic)
 	fi
+fi
+if [[ $libfuzzer && $(apt-cache policy libclang-rt-dev 2>/dev/null) == *"Candidate: "[0-9]* ]]; then
+	missing+=(libclang-rt-dev)
 fi
 echo "installing ${missing[*]}"
 apt-get install -y -qq --no-install-recommends "${missing[@]}"
