@@ -163,6 +163,9 @@ $(PURE)_test: WRAPPED := bpf_map_lookup_elem bpf_map_update_elem bpf_map_delete_
 	sp_fail sp_refuse sp_hint sp_warn sp_note
 $(PURE)_test: $(PURE)/steer.o
 
+# The verifier is asked for its statistics wherever the loader loads a program.
+$(BUILD)/tests/prog/verifier_test: WRAPPED := bpf_object__load_skeleton
+
 # The runner's own tests need nothing of steadyport.
 $(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)
 	$(say) LD $@

@@ -213,6 +213,8 @@ boot() {
 	((failed == bad_before)) || result=FAIL
 	if [[ $result == FAIL && ${V-} != 1 ]]; then
 		sed 's/^/    | /' "$console"
+	else
+		sed -n 's/^budget: /    /p' "$console"
 	fi
 	row "$version" "$result" $((passed + failed - cases_before)) "${why:-$(grep -m 1 '^steadyport ' "$console" || true)}"
 }

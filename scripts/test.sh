@@ -12,7 +12,7 @@
 #	                    how long the storms last, and which one: a storm that fails says how to repeat it
 #	FUZZ_SECONDS=60     for each fuzz target, two at once; tests/fuzz/run.sh tells more
 #	KERNEL_TESTS='*'    run all prog tests on the other kernels, too, which takes long; without it every program loads
-#	                    there, and the demo runs
+#	                    there within the verifier's budget, and the demo runs
 #
 # The last line is "N passed, N failed" or "N passed, N failed, N skipped": the cases of all test programs, and one
 # failure for each other step that fails. The exit status says the same.
@@ -105,6 +105,7 @@ part_unit() {
 
 part_prog() {
 	step "prog tests" "${build[@]}" check-prog || true
+	step "verifier budget" scripts/verifier-report.sh || true
 }
 
 part_e2e() {
@@ -136,7 +137,7 @@ part_selftest() {
 
 part_kernels() {
 	# In an emulated machine all prog tests take many minutes.
-	export KERNEL_TESTS=${KERNEL_TESTS-load_test}
+	export KERNEL_TESTS=${KERNEL_TESTS-@(load|verifier)_test}
 	step "build for other kernels" "${build[@]}" all tests-prog || return 0
 	step "other kernels" scripts/kernels.sh || true
 }
