@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Boots other kernels in qemu and runs the demo and the prog tests there: does the program load, does it steer?
+# Boots other kernels in qemu and runs the demo and the tests there: does the program load, does it steer?
 #
-#	scripts/kernels.sh [VERSION...]     default: 6.1 6.12
+#	scripts/kernels.sh [--write] [VERSION...]     default: 6.1.0-49-amd64 6.1 6.12 running
 #
-# VERSION is a series (6.1: the newest Debian cloud kernel of it) or a whole one (6.1.0-49-amd64). The package is
-# downloaded and unpacked into build/kernels, not installed.
+# VERSION is a series (6.1: the newest Debian cloud kernel of it), a whole one (6.1.0-49-amd64, which does not wake
+# the heirs of a closed listener), or "running": this machine's own, without qemu. The packages are downloaded and
+# unpacked into build/kernels, not installed.
 #
+#	--write               put the results into docs/kernels.md, if every kernel had its turn
 #	BUILD=build           where the built programs are
 #	KERNEL_DIR=DIR        use the kernels in DIR/*/boot/vmlinuz-*, all that fit VERSION, and download nothing
-#	KERNEL_TESTS='*'      which tests/prog/*_test programs to run, a pattern for their names; empty: none
+#	KERNEL_TESTS='*'      which test programs to run: patterns for KIND/NAME, as in 'unit/* prog/steer_test'
 #	KERNEL_TIMEOUT=300    seconds for one kernel to boot and to show the demo
 #	TEST_TIMEOUT=600      seconds more for each test program
+#	CHAOS_SECONDS=20      how long the storms last, where they are among the tests
 #	CI=true, V=1, TEST_TOTALS=FILE      as for tests/run.sh
 #
 # It emulates (TCG), about ten times slower than the machine: /dev/kvm is there on some machines whose guests do
@@ -23,11 +26,17 @@ cd "$(dirname "$0")/.."
 readonly BUILD=${BUILD:-build}
 readonly KERNEL_TIMEOUT=${KERNEL_TIMEOUT:-300}
 readonly TEST_TIMEOUT=${TEST_TIMEOUT:-600}
-readonly KERNEL_TESTS=${KERNEL_TESTS-*}
+readonly CHAOS_SECONDS=${CHAOS_SECONDS:-20}
+readonly KINDS=(unit prog e2e chaos)
+readonly PAGE=docs/kernels.md
+readonly BEGIN='<!-- results: made by scripts/kernels.sh --write -->'
+readonly END='<!-- end of results -->'
 
+read -ra patterns <<<"${KERNEL_TESTS-*}"
 passed=0 failed=0 skipped=0
-table=
+table='' page_table=''
 programs=()
+declare -A count
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -44,6 +53,26 @@ cannot() {
 		row "$1" SKIP 0 "$2"
 		((skipped += 1))
 	fi
+}
+
+is_asked_for() {
+	local pattern
+
+	for pattern in "${patterns[@]}"; do
+		# shellcheck disable=SC2053 # a pattern
+		[[ $1 != $pattern ]] || return 0
+	done
+	return 1
+}
+
+find_programs() {
+	local kind program
+
+	for kind in "${KINDS[@]}"; do
+		for program in "$BUILD/tests/$kind"/*_test; do
+			[[ ! -x $program ]] || ! is_asked_for "$kind/${program##*/}" || programs+=("$program")
+		done
+	done
 }
 
 # Name of the package for a version, empty if the index has none.
@@ -111,18 +140,16 @@ add_program() {
 }
 
 make_initramfs() {
-	local program
+	local program kind
 
-	for program in "$BUILD"/tests/prog/*_test; do
-		# shellcheck disable=SC2053 # a pattern
-		[[ -x $program && ${program##*/} == $KERNEL_TESTS ]] && programs+=("$program")
-	done
 	mkdir -p "$scratch/root"/{bin,dev,etc,proc,run,sys,tmp,tests}
 	cp "$(command -v busybox)" "$scratch/root/bin/busybox"
 	echo 'root:x:0:0:root:/:/bin/sh' >"$scratch/root/etc/passwd"
 	add_program "$BUILD/steadyport" /bin/steadyport
 	for program in "${programs[@]}"; do
-		add_program "$program" "/tests/${program##*/}"
+		kind=$(basename "${program%/*}")
+		mkdir -p "$scratch/root/tests/$kind"
+		add_program "$program" "/tests/$kind/${program##*/}"
 	done
 	cat >"$scratch/root/init" <<-INIT
 		#!/bin/busybox sh
@@ -136,19 +163,24 @@ make_initramfs() {
 		mount --make-rprivate /
 		dmesg -n 1
 		ip link set lo up
-		export STEADYPORT=/bin/steadyport HOME=/
+		ulimit -n 20000
+		export STEADYPORT=/bin/steadyport HOME=/ CHAOS_SECONDS=$CHAOS_SECONDS
 		run() {
 			name=\$1
 			shift
+			start=\$(cut -d. -f1 /proc/uptime)
 			echo "=begin= \$name"
 			unshare -n -m sh -c 'mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "\$@"' - \\
 				timeout -s KILL $TEST_TIMEOUT "\$@" </dev/null 2>&1
 			echo "=end= \$name \$?"
+			echo "took: \$name \$((\$(cut -d. -f1 /proc/uptime) - start)) s"
 		}
 		run version steadyport --version
 		run demo steadyport demo
-		for t in /tests/*; do
-			[ ! -x "\$t" ] || run "prog/\${t##*/}" "\$t"
+		echo '[daemon]' >/tmp/wakes.conf
+		timeout -s TERM 5 steadyport -v run --config /tmp/wakes.conf 2>&1
+		for t in /tests/*/*; do
+			[ ! -x "\$t" ] || run "\${t#/tests/}" "\$t"
 		done
 		echo "=done="
 		poweroff -f
@@ -170,56 +202,131 @@ digest() {
 	' "$1"
 }
 
-boot() {
-	local image=$1 console=$scratch/console bad_before=$failed cases_before=$((passed + failed))
-	local version=${1##*/vmlinuz-} status=0 is_done=no name code ok bad skip why='' result=ok
-	local deadline=$((KERNEL_TIMEOUT + TEST_TIMEOUT * ${#programs[@]}))
+# Takes the digest of $scratch/console into the totals; sets $why and $is_done.
+take_results() {
+	local name code ok bad skip kind
 
-	echo "booting $version"
-	timeout -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 1024 -smp 2 -nographic \
-		-no-reboot -nic none -kernel "$image" -initrd "$scratch/initramfs" \
-		-append "console=ttyS0 quiet panic=-1 mitigations=off" </dev/null >"$console.raw" 2>&1 || status=$?
-	# Carriage returns, and the firmware's escape sequences before the first line.
-	tr -d '\r' <"$console.raw" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/\x1bc//g' >"$console"
-	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$console"
-
+	count=() why='' is_done=no
 	while read -r name code ok bad skip; do
 		if [[ $name == 'done' ]]; then
 			is_done=yes
 			continue
 		fi
+		kind=${name%%/*}
 		# The programs without cases count as one.
-		[[ $name == prog/* ]] || { ((code == 0)) && ok=1 || bad=1; }
+		[[ $name == */* ]] || { ((code == 0)) && ok=1 || bad=1; }
 		if ((code == 77)); then
 			ok=0 bad=0 skip=1
 		elif ((code != 0 && bad == 0)) || ((ok + bad + skip == 0)); then
 			bad=1
 		fi
-		if [[ ${CI-} == true ]]; then
-			((bad += skip, skip = 0)) || true
-		fi
 		((bad == 0)) || why+="${why:+, }$name: $bad failed (exit status $code)"
 		((passed += ok, failed += bad, skipped += skip)) || true
-	done < <(digest "$console")
+		((count[$kind] = ${count[$kind]-0} + ok, count[bad] = ${count[bad]-0} + bad,
+			count[skip] = ${count[skip]-0} + skip)) || true
+	done < <(digest "$scratch/console")
+}
 
+wakes() {
+	case $(grep -oE -m 1 'this kernel (wakes|does not wake)|cannot tell whether this kernel wakes' "$scratch/console") in
+	'this kernel wakes') echo yes ;;
+	'this kernel does not wake') echo no ;;
+	*) echo '?' ;;
+	esac
+}
+
+# report VERSION WHERE CASES-BEFORE FAILED-BEFORE
+report() {
+	local result=ok kind cells=''
+
+	((failed == $4)) || result=FAIL
+	if [[ $result == FAIL && ${V-} != 1 ]]; then
+		sed 's/^/    | /' "$scratch/console"
+	else
+		sed -n 's/^budget: /    /p' "$scratch/console"
+	fi
+	row "$1" "$result" $((passed + failed - $3)) "${why:-$(grep -m 1 '^steadyport ' "$scratch/console" || true)}"
+	for kind in demo "${KINDS[@]}"; do
+		cells+=" ${count[$kind]-0} |"
+	done
+	page_table+="| $1 | $2 | $(wakes) |$cells ${count[bad]-0} | ${count[skip]-0} |"$'\n'
+}
+
+boot() {
+	local image=$1 cases_before=$((passed + failed)) bad_before=$failed
+	local version=${1##*/vmlinuz-} status=0 why is_done
+	local deadline=$((KERNEL_TIMEOUT + TEST_TIMEOUT * ${#programs[@]}))
+
+	echo "booting $version"
+	timeout -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 2048 -smp 2 -nographic \
+		-no-reboot -nic none -kernel "$image" -initrd "$scratch/initramfs" \
+		-append "console=ttyS0 quiet panic=-1 mitigations=off" </dev/null >"$scratch/console.raw" 2>&1 || status=$?
+	# Carriage returns, and the firmware's escape sequences before the first line.
+	tr -d '\r' <"$scratch/console.raw" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/\x1bc//g' >"$scratch/console"
+	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
+
+	take_results
 	if [[ $is_done == no ]]; then
-		((failed += 1))
+		((failed += 1, count[bad] = ${count[bad]-0} + 1))
 		if ((status == 124 || status == 137)); then
 			why+="${why:+, }still running after $deadline s"
 		else
 			why+="${why:+, }the machine ended early (qemu's exit status $status)"
 		fi
 	fi
-	((failed == bad_before)) || result=FAIL
-	if [[ $result == FAIL && ${V-} != 1 ]]; then
-		sed 's/^/    | /' "$console"
-	else
-		sed -n 's/^budget: /    /p' "$console"
-	fi
-	row "$version" "$result" $((passed + failed - cases_before)) "${why:-$(grep -m 1 '^steadyport ' "$console" || true)}"
+	report "$version" qemu "$cases_before" "$bad_before"
 }
 
-(($# > 0)) || set -- 6.1 6.12
+# The same on the running kernel, each in namespaces of its own as tests/run.sh makes them.
+run_here() {
+	local version cases_before=$((passed + failed)) bad_before=$failed why is_done program name status
+
+	version=$(uname -r)
+	echo "running on $version"
+	export CHAOS_SECONDS STEADYPORT=$PWD/$BUILD/steadyport
+	echo '[daemon]' >"$scratch/wakes.conf"
+	{
+		inside() {
+			echo "=begin= $1"
+			status=0
+			unshare -n -m --propagation private sh -c \
+				'mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "$@"' - \
+				timeout -k 5 -s KILL "$TEST_TIMEOUT" "${@:2}" </dev/null 2>&1 || status=$?
+			echo "=end= $1 $status"
+		}
+		inside version "$STEADYPORT" --version
+		inside demo "$STEADYPORT" demo
+		unshare -n -m --propagation private sh -c \
+			'mount -t bpf bpf /sys/fs/bpf; exec timeout 5 "$@"' - \
+			"$STEADYPORT" -v run --config "$scratch/wakes.conf" 2>&1 || true
+		for program in "${programs[@]}"; do
+			name=$(basename "${program%/*}")/${program##*/}
+			inside "$name" "$program"
+		done
+		echo "=done="
+	} >"$scratch/console" 2>&1
+	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
+	take_results
+	report "$version" "the machine itself" "$cases_before" "$bad_before"
+}
+
+write_page() {
+	local fresh
+
+	fresh=$(awk -v begin="$BEGIN" -v end="$END" -v table="$page_table" '
+		$0 == end { hidden = 0 }
+		!hidden { print }
+		$0 == begin { printf "%s", table; hidden = 1 }
+	' "$PAGE")
+	printf '%s\n' "$fresh" >"$PAGE"
+}
+
+does_write=no
+if [[ ${1-} == --write ]]; then
+	does_write=yes
+	shift
+fi
+(($# > 0)) || set -- 6.1.0-49-amd64 6.1 6.12 running
 
 for tool in qemu-system-x86_64 busybox ldd strip; do
 	command -v "$tool" >/dev/null || {
@@ -232,24 +339,34 @@ done
 	exit 1
 }
 
-if [[ $(uname -m) == x86_64 ]]; then
-	make_initramfs
-	for version; do
-		if [[ ${KERNEL_DIR-} ]]; then
-			mapfile -t images < <(find_local "$version")
-		else
-			mapfile -t images < <(fetch "$version")
-		fi
-		((${#images[@]} > 0)) || cannot "$version" "no such kernel in ${KERNEL_DIR:-the package index, or no way to fetch it}"
-		for image in "${images[@]}"; do
-			boot "$image"
-		done
+page_table='| kernel | in | wakes heirs | demo | unit | prog | e2e | chaos | failed | skipped |'$'\n'
+page_table+='|---|---|---|---|---|---|---|---|---|---|'$'\n'
+find_programs
+for version; do
+	if [[ $version == running ]]; then
+		run_here
+		continue
+	fi
+	if [[ $(uname -m) != x86_64 ]]; then
+		cannot "$version" "this machine is no x86-64 and cannot run the test programs of another"
+		continue
+	fi
+	[[ -e $scratch/initramfs ]] || make_initramfs
+	if [[ ${KERNEL_DIR-} ]]; then
+		mapfile -t images < <(find_local "$version")
+	else
+		mapfile -t images < <(fetch "$version")
+	fi
+	((${#images[@]} > 0)) || cannot "$version" "no such kernel in ${KERNEL_DIR:-the package index, or no way to fetch it}"
+	for image in "${images[@]}"; do
+		boot "$image"
 	done
-else
-	cannot "$*" "this machine is no x86-64 and cannot run the test programs of another"
-fi
+done
 
 printf '\n%-30s %-5s %5s\n%s' KERNEL '' CASES "$table"
+if [[ $does_write == yes && $table != *SKIP* ]]; then
+	write_page
+fi
 if [[ ${TEST_TOTALS-} ]]; then
 	echo "$passed $failed $skipped" >>"$TEST_TOTALS"
 else

@@ -15,7 +15,7 @@ readonly BUILD=${BUILD:-build}
 readonly TEST=$BUILD/tests/prog/verifier_test
 
 make -s "BUILD=$BUILD" all "$TEST"
-(($# == 0)) || exec env BUILD="$BUILD" KERNEL_TESTS=verifier_test scripts/kernels.sh "$@"
+(($# == 0)) || exec env BUILD="$BUILD" KERNEL_TESTS=prog/verifier_test scripts/kernels.sh "$@"
 
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
