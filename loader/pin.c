@@ -5,24 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
-#include <time.h>
 #include <bpf/bpf.h>
 #include "cleanup.h"
 #include "log.h"
 #include "pin.h"
+#include "pin_root.h"
 
-#define ROOT "steadyport"
 #define STAGING_PREFIX "~"
-#define DAEMON_PREFIX "@" /* no NAME may hold it */
-#define LOCK_PATIENCE_MS 1000
-#define LOCK_POLL_MS 20
 
 /* Every pinned object, once, and the first ABI version that has it. */
 #define SP_PIN_LIST(X)                  \
@@ -56,123 +48,6 @@ void sp_pins_close(struct sp_pins *pins)
 #undef CLOSE
 	sp_close_fd(&pins->old_counters);
 	sp_close_fd(&pins->old_carried);
-}
-
-static void root_path(const char *bpffs, char path[PATH_MAX])
-{
-	snprintf(path, PATH_MAX, "%s/" ROOT, bpffs);
-}
-
-static void group_path(const char *bpffs, const char *prefix, const char *name, char path[PATH_MAX])
-{
-	snprintf(path, PATH_MAX, "%s/" ROOT "/%s%s", bpffs, prefix, name);
-}
-
-static bool is_bpffs(const char *path)
-{
-	struct statfs fs;
-
-	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
-}
-
-int sp_pin_root(const char *bpffs)
-{
-	char path[PATH_MAX];
-
-	if (!is_bpffs(bpffs)) {
-		if (mkdir(bpffs, 0700) && errno != EEXIST)
-			return sp_fail(-errno, "cannot make %s", bpffs);
-		if (mount("bpf", bpffs, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700")) {
-			int err = sp_fail(-errno, "cannot mount bpffs on %s", bpffs);
-
-			sp_hint("mount it: mount -t bpf bpf %s, or name another place with --bpffs DIR",
-				bpffs);
-			return err;
-		}
-		sp_note("mounted bpffs on %s", bpffs);
-	}
-	root_path(bpffs, path);
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return sp_fail(-errno, "cannot make %s", path);
-	return 0;
-}
-
-static int open_directory(const char *path, int *ret_fd)
-{
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return sp_fail(-errno, "cannot open %s", path);
-	*ret_fd = fd;
-	return 0;
-}
-
-/* Returns 0, -EWOULDBLOCK (not logged) when another process has it, other -errno (logged). */
-static int try_lock(int fd, const char *path)
-{
-	if (!flock(fd, LOCK_EX | LOCK_NB))
-		return 0;
-	return errno == EWOULDBLOCK ? -EWOULDBLOCK : sp_fail(-errno, "cannot lock %s", path);
-}
-
-int sp_pin_lock(const char *bpffs, int *ret_fd)
-{
-	const struct timespec tick = { .tv_nsec = LOCK_POLL_MS * 1000000L };
-	sp_autoclose int fd = -1;
-	char path[PATH_MAX];
-	int err;
-
-	root_path(bpffs, path);
-	err = open_directory(path, &fd) ?: try_lock(fd, path);
-	for (int waited = 0; err == -EWOULDBLOCK; waited += LOCK_POLL_MS) {
-		if (waited >= LOCK_PATIENCE_MS) {
-			sp_warn("another steadyport is changing something (it holds %s): waiting for it",
-				path);
-			while (flock(fd, LOCK_EX))
-				if (errno != EINTR)
-					return sp_fail(-errno, "cannot lock %s", path);
-			err = 0;
-			break;
-		}
-		nanosleep(&tick, NULL);
-		err = try_lock(fd, path);
-	}
-	if (err)
-		return err;
-	*ret_fd = sp_take_fd(&fd);
-	return 0;
-}
-
-int sp_pin_try_lock(const char *bpffs, int *ret_fd)
-{
-	sp_autoclose int fd = -1;
-	char path[PATH_MAX];
-	int err;
-
-	root_path(bpffs, path);
-	err = open_directory(path, &fd) ?: try_lock(fd, path);
-	if (err)
-		return err;
-	*ret_fd = sp_take_fd(&fd);
-	return 0;
-}
-
-int sp_pin_lock_daemon(const char *bpffs, int *ret_fd)
-{
-	sp_autoclose int fd = -1;
-	char path[PATH_MAX];
-	int err;
-
-	group_path(bpffs, DAEMON_PREFIX, "daemon", path);
-	if (mkdir(path, 0700) && errno != EEXIST)
-		return sp_fail(-errno, "cannot make %s", path);
-	err = open_directory(path, &fd) ?: try_lock(fd, path);
-	if (err == -EWOULDBLOCK)
-		return sp_refuse(-EBUSY, "a steadyport daemon runs already: another process holds %s", path);
-	if (err)
-		return err;
-	*ret_fd = sp_take_fd(&fd);
-	return 0;
 }
 
 /* The maps of another version may have any shape; the ABI number is the second word of sp_ctl in all of them. */
@@ -254,13 +129,19 @@ static int open_objects(const char *path, struct sp_pins *pins)
 /* The place of NAME if there is one; -ENOENT (logged). */
 static int find_group(const char *bpffs, const char *name, char path[PATH_MAX])
 {
+	sp_autoclose int root = -1;
+	int err;
+
 	if (!sp_name_is_valid(name)) {
 		sp_refuse(0, "%s is not a group's name: letters, digits, '_' and '-', at most %d", name,
 			  SP_NAME_MAX);
 		return -ENOENT;
 	}
-	group_path(bpffs, "", name, path);
-	if (!sp_pin_exists(bpffs, name)) {
+	err = sp_pin_open_root(bpffs, &root);
+	if (err && err != -ENOENT)
+		return err;
+	sp_pin_group_path(bpffs, "", name, path);
+	if (err || !sp_pin_exists(bpffs, name)) {
 		sp_refuse(0, "no steered group is called %s", name);
 		sp_hint("see those there are: steadyport list");
 		return -ENOENT;
@@ -285,7 +166,7 @@ static __u32 predecessor_of(const char *bpffs, const struct sp_pins *pins)
 	sp_autoclose int prog = -1;
 	char path[PATH_MAX];
 
-	group_path(bpffs, STAGING_PREFIX, pins->name, path);
+	sp_pin_group_path(bpffs, STAGING_PREFIX, pins->name, path);
 	if (open_object(path, SP_PIN_PROG, &prog))
 		return 0;
 	info = program_info(prog);
@@ -305,7 +186,7 @@ static void open_predecessor(const char *bpffs, struct sp_pins *pins)
 {
 	char path[PATH_MAX];
 
-	group_path(bpffs, STAGING_PREFIX, pins->name, path);
+	sp_pin_group_path(bpffs, STAGING_PREFIX, pins->name, path);
 	if (open_object(path, SP_PIN_COUNTERS, &pins->old_counters))
 		return;
 	if (open_object(path, SP_PIN_CARRIED, &pins->old_carried))
@@ -377,7 +258,7 @@ static int open_program(const char *bpffs, const char *prefix, const char *name,
 	char path[PATH_MAX];
 	int err;
 
-	group_path(bpffs, prefix, name, path);
+	sp_pin_group_path(bpffs, prefix, name, path);
 	err = open_object(path, SP_PIN_PROG, &pins.prog);
 	if (err)
 		return err == -ENOENT ? err : sp_fail(err, "cannot open %s/" SP_PIN_PROG, path);
@@ -413,7 +294,7 @@ static int open_published(const char *bpffs, const char *name, const char *objec
 	char path[PATH_MAX];
 	int fd, err;
 
-	group_path(bpffs, "", name, path);
+	sp_pin_group_path(bpffs, "", name, path);
 	err = open_object(path, object, &fd);
 	return err ?: fd;
 }
@@ -438,7 +319,7 @@ __u64 sp_pin_identity(const char *bpffs, const char *name)
 	char path[PATH_MAX];
 	struct stat st;
 
-	group_path(bpffs, "", name, path);
+	sp_pin_group_path(bpffs, "", name, path);
 	return stat(path, &st) ? 0 : st.st_ino;
 }
 
@@ -446,7 +327,7 @@ bool sp_pin_exists(const char *bpffs, const char *name)
 {
 	char path[PATH_MAX];
 
-	group_path(bpffs, "", name, path);
+	sp_pin_group_path(bpffs, "", name, path);
 	return access(path, F_OK) == 0;
 }
 
@@ -454,7 +335,7 @@ bool sp_pin_is_staged(const char *bpffs, const char *name)
 {
 	char path[PATH_MAX];
 
-	group_path(bpffs, STAGING_PREFIX, name, path);
+	sp_pin_group_path(bpffs, STAGING_PREFIX, name, path);
 	return access(path, F_OK) == 0;
 }
 
@@ -501,8 +382,8 @@ static int stage_and_rename(const char *bpffs, const struct sp_pins *pins, unsig
 	char staging[PATH_MAX], path[PATH_MAX];
 	int err;
 
-	group_path(bpffs, STAGING_PREFIX, pins->name, staging);
-	group_path(bpffs, "", pins->name, path);
+	sp_pin_group_path(bpffs, STAGING_PREFIX, pins->name, staging);
+	sp_pin_group_path(bpffs, "", pins->name, path);
 
 	err = delete_directory(staging);
 	if (err)
@@ -534,7 +415,7 @@ int sp_pin_unstage(const char *bpffs, const char *name)
 {
 	char staging[PATH_MAX];
 
-	group_path(bpffs, STAGING_PREFIX, name, staging);
+	sp_pin_group_path(bpffs, STAGING_PREFIX, name, staging);
 	return delete_directory(staging);
 }
 
@@ -543,8 +424,8 @@ int sp_pin_remove(const char *bpffs, const char *name)
 	char staging[PATH_MAX], path[PATH_MAX];
 	int err;
 
-	group_path(bpffs, STAGING_PREFIX, name, staging);
-	group_path(bpffs, "", name, path);
+	sp_pin_group_path(bpffs, STAGING_PREFIX, name, staging);
+	sp_pin_group_path(bpffs, "", name, path);
 
 	err = delete_directory(staging);
 	if (err)
@@ -564,12 +445,21 @@ int sp_pin_list(const char *bpffs, char (**ret_names)[SP_NAME_MAX + 1], size_t *
 	char path[PATH_MAX], (*names)[SP_NAME_MAX + 1] = NULL;
 	struct dirent *entry;
 	size_t count = 0;
-	DIR *dir;
+	DIR *dir = NULL;
+	int root, err;
 
-	root_path(bpffs, path);
-	dir = opendir(path);
-	if (!dir && errno != ENOENT)
-		return sp_fail(-errno, "cannot read %s", path);
+	sp_pin_root_path(bpffs, path);
+	err = sp_pin_open_root(bpffs, &root);
+	if (err && err != -ENOENT)
+		return err;
+	if (!err) {
+		dir = fdopendir(root);
+		if (!dir) {
+			err = sp_fail(-errno, "cannot read %s", path);
+			close(root);
+			return err;
+		}
+	}
 	while (dir && (entry = readdir(dir))) {
 		void *grown;
 

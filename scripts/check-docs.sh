@@ -11,7 +11,7 @@
 # Checked: README.md's table of counters is that of counters.def, and that of docs/metrics.md that of metrics.def; every
 # command and every option of `steadyport
 # --help` and of each `COMMAND --help` is in README.md; every relative link in README.md and docs/ leads somewhere;
-# every test that docs/selftests.md names is there.
+# every test that docs/selftests.md and docs/SECURITY.md name is there.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -164,14 +164,16 @@ check_links() {
 
 # Of the tests that a page names: `kind/x_test` is a file, `thing__situation__expectation` a case in some file.
 check_tests() {
-	local name
+	local page name
 
-	while IFS= read -r name; do
-		[[ -e tests/$name.c ]] || complain "docs/selftests.md: there is no tests/$name.c"
-	done < <(grep -oE '[a-z0-9]+/[a-z_0-9]+_test\b' docs/selftests.md | sort -u)
-	while IFS= read -r name; do
-		grep -rqwF --include='*_test.c' -- "$name" tests || complain "docs/selftests.md: there is no case $name"
-	done < <(grep -oE '\b[a-z0-9_]+__[a-z0-9_]+__[a-z0-9_]+\b' docs/selftests.md | sort -u)
+	for page in docs/selftests.md docs/SECURITY.md; do
+		while IFS= read -r name; do
+			[[ -e tests/$name.c ]] || complain "$page: there is no tests/$name.c"
+		done < <(grep -oE '[a-z0-9]+/[a-z_0-9]+_test\b' "$page" | sort -u)
+		while IFS= read -r name; do
+			grep -rqwF --include='*_test.c' -- "$name" tests || complain "$page: there is no case $name"
+		done < <(grep -oE '\b[a-z0-9_]+__[a-z0-9_]+__[a-z0-9_]+\b' "$page" | sort -u)
+	done
 }
 
 (($# <= 1)) || usage
