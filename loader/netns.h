@@ -18,7 +18,7 @@ int sp_netns_resolve(const char *pid_or_path, __u64 *ret_cookie, __u32 *ret_inod
 
 /**
  * sp_netns_call - call a function in another network namespace
- * @fd: of the namespace; needs CAP_SYS_ADMIN
+ * @fd: of the namespace; needs CAP_SYS_ADMIN, unless it is our own
  * Returns what @call returns; the -errno of what kept it from being called; -EXDEV when there is no way back, and
  * everything the caller does from now on happens in the wrong namespace. Not logged.
  */
