@@ -11,6 +11,7 @@
 #include "events.h"
 #include "log.h"
 #include "park.h"
+#include "privilege.h"
 #include "state.h"
 #include "wake.h"
 
@@ -47,6 +48,7 @@ struct sp_care {
 int sp_care_open(struct sp_care **ret_care)
 {
 	struct sp_care *care = calloc(1, sizeof(*care));
+	void (*tell)(const char *fmt, ...); /* what its unit does not allow it is no reason for a warning */
 	char why[SP_WAKE_WHY_LEN];
 
 	if (!care)
@@ -65,9 +67,10 @@ int sp_care_open(struct sp_care **ret_care)
 		care->does_wake = true;
 		break;
 	case SP_WAKE_UNKNOWN:
-		sp_warn("cannot tell whether this kernel wakes whoever gets the connections of a closed listener "
-			"(%s): it is done here, which does no harm",
-			why);
+		tell = sp_privilege_has(SP_PRIVILEGE_SYS_ADMIN) ? sp_warn : sp_tell;
+		tell("cannot tell whether this kernel wakes whoever gets the connections of a closed listener (%s): "
+		     "it is done here, which does no harm",
+		     why);
 		care->does_wake = true;
 		break;
 	}

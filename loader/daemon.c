@@ -13,6 +13,7 @@
 #include "members.h"
 #include "notify.h"
 #include "pin.h"
+#include "privilege.h"
 #include "state.h"
 #include "steered.h"
 #include "tend.h"
@@ -416,6 +417,7 @@ static int configure(struct daemon *d)
 	d->exported.ntended = n;
 	sp_exporter_restart(d->exporter);
 	sp_exporter_listen(d->exporter, &d->config->metrics);
+	sp_privilege_warn(d->config);
 	return set_ports(d);
 }
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What this kernel and this process can do. */
 #include <errno.h>
-#include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -14,6 +12,7 @@
 #include "cleanup.h"
 #include "kernel.h"
 #include "log.h"
+#include "privilege.h"
 
 #define KERNEL_MAJOR_MIN 5
 #define KERNEL_MINOR_MIN 14 /* SELECT_OR_MIGRATE and migrating_sk */
@@ -27,18 +26,9 @@ static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list 
 	return vfprintf(stderr, fmt, args);
 }
 
-static bool has_capability(unsigned int cap)
-{
-	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	if (syscall(SYS_capget, &header, data) < 0)
-		return true; /* cannot tell: let the kernel answer later */
-	return data[CAP_TO_INDEX(cap)].effective & CAP_TO_MASK(cap);
-}
-
 int sp_kernel_check(void)
 {
+	static const enum sp_privilege vital[] = { SP_PRIVILEGE_BPF, SP_PRIVILEGE_PERFMON };
 	unsigned int major = 0, minor = 0;
 	struct utsname name;
 
@@ -56,16 +46,13 @@ int sp_kernel_check(void)
 		return -EOPNOTSUPP;
 	}
 	/* CAP_SYS_ADMIN implies both, see bpf_capable() and perfmon_capable(). */
-	if (!has_capability(CAP_SYS_ADMIN)) {
-		const char *missing = !has_capability(CAP_BPF)	   ? "CAP_BPF" :
-				      !has_capability(CAP_PERFMON) ? "CAP_PERFMON" :
-								     NULL;
-
-		if (missing) {
-			sp_refuse(0, "this needs %s", missing);
-			sp_hint("run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
-			return -EPERM;
-		}
+	for (size_t i = 0; !sp_privilege_has(SP_PRIVILEGE_SYS_ADMIN) && i < SP_ARRAY_SIZE(vital); i++) {
+		if (sp_privilege_has(vital[i]))
+			continue;
+		sp_refuse(0, "this needs %s, for %s", sp_privileges[vital[i]].name,
+			  sp_privileges[vital[i]].use);
+		sp_hint("run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
+		return -EPERM;
 	}
 	return 0;
 }
