@@ -27,6 +27,8 @@ WERROR ?= -Werror
 SANITIZE ?=
 ## PREFIX, DESTDIR   install: $(DESTDIR)$(PREFIX)/sbin/steadyport (/usr/local)
 PREFIX ?= /usr/local
+## SYSCONFDIR=/etc   install: where steadyport/steadyport.conf goes
+SYSCONFDIR ?= /etc
 ## V=1               show the commands; with check: the tests' output as it comes
 V ?=
 
@@ -236,11 +238,25 @@ format-check: ## say which sources are not in the house format
 vmlinux-check: ## compare vmlinux/vmlinux.h with the running kernel's BTF
 	$(Q)BPFTOOL=$(BPFTOOL) scripts/gen-vmlinux.sh --check
 
+UNITDIR = $(PREFIX)/lib/systemd/system
+EXAMPLES = $(PREFIX)/share/doc/steadyport
+install_with_paths = sed 's|/usr/sbin/|$(PREFIX)/sbin/|' packaging/$(1) | \
+	install -D -m 0644 /dev/stdin $(DESTDIR)$(2)/$(1)
+CONFIG = $(DESTDIR)$(SYSCONFDIR)/steadyport/steadyport.conf
+
+# An administrator's configuration is neither replaced nor removed.
 .PHONY: install uninstall
-install: all ## install the binary
+install: all ## install the binary, the unit, examples, and a configuration that does nothing yet
 	install -D -m 0755 $(BUILD)/steadyport $(DESTDIR)$(PREFIX)/sbin/steadyport
-uninstall: ## remove the installed binary
-	rm -f $(DESTDIR)$(PREFIX)/sbin/steadyport
+	$(call install_with_paths,steadyport.service,$(UNITDIR))
+	$(call install_with_paths,server.conf,$(EXAMPLES))
+	install -D -m 0644 packaging/netns.conf $(DESTDIR)$(EXAMPLES)/netns.conf
+	test -e $(CONFIG) || install -D -m 0644 packaging/steadyport.conf $(CONFIG)
+uninstall: ## remove what was installed
+	rm -f $(DESTDIR)$(PREFIX)/sbin/steadyport $(DESTDIR)$(UNITDIR)/steadyport.service
+	rm -f $(DESTDIR)$(EXAMPLES)/server.conf $(DESTDIR)$(EXAMPLES)/netns.conf
+	-rmdir $(DESTDIR)$(EXAMPLES)
+	cmp -s packaging/steadyport.conf $(CONFIG) && rm -f $(CONFIG) && rmdir $(dir $(CONFIG)) || true
 
 .PHONY: clean
 clean: ## remove all output

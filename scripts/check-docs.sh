@@ -4,12 +4,12 @@
 # Holds the documentation against what it describes; needs no root, and build/steadyport.
 #
 #	scripts/check-docs.sh             check
-#	scripts/check-docs.sh --write     put fresh tables of counters and metrics where they belong, then check
+#	scripts/check-docs.sh --write     put fresh tables of counters, metrics and capabilities where they belong, then check
 #
 #	STEADYPORT=PATH     the binary whose --help is asked
 #
-# Checked: README.md's table of counters is that of counters.def, and that of docs/metrics.md that of metrics.def; every
-# command and every option of `steadyport
+# Checked: README.md's table of counters is that of counters.def, that of docs/metrics.md that of metrics.def, that of
+# docs/daemon.md that of privileges.def; every command and every option of `steadyport
 # --help` and of each `COMMAND --help` is in README.md; every relative link in README.md and docs/ leads somewhere;
 # every test that docs/selftests.md and docs/SECURITY.md name is there.
 set -euo pipefail
@@ -18,7 +18,8 @@ cd "$(dirname "$0")/.."
 readonly STEADYPORT=${STEADYPORT:-build/steadyport}
 readonly COUNTERS=include/steadyport/counters.def
 readonly METRICS=loader/metrics.def
-# What stands between these lines is made from such a list. %s: counters, metrics
+readonly PRIVILEGES=loader/privileges.def
+# What stands between these lines is made from such a list. %s: counters, metrics, capabilities
 readonly BEGIN='<!-- %s: made by scripts/check-docs.sh --write -->'
 readonly END='<!-- end of %s -->'
 
@@ -71,6 +72,22 @@ metrics_table() {
 		rows=$((rows + 1))
 	done <"$METRICS"
 	require_rows "$METRICS" SP_METRIC "$rows"
+}
+
+capabilities_table() {
+	local entry='^SP_PRIVILEGE\(([A-Z_]+), ([A-Z]+), "(.*)", "(.*)"\)$' line rows=0 only
+
+	printf '| capability | is for | without it |\n|---|---|---|\n'
+	while IFS= read -r line; do
+		[[ $line =~ $entry ]] || continue
+		# shellcheck disable=SC2016 # the backticks are Markdown's
+		[[ ${BASH_REMATCH[2]} == UNIT ]] && only= || only=' (only with `netns.conf`)'
+		# shellcheck disable=SC2016
+		printf '| `CAP_%s`%s | %s | %s |\n' "${BASH_REMATCH[1]}" "$only" "${BASH_REMATCH[3]}" \
+			"${BASH_REMATCH[4]}"
+		rows=$((rows + 1))
+	done <"$PRIVILEGES"
+	require_rows "$PRIVILEGES" SP_PRIVILEGE "$rows"
 }
 
 marker() {
@@ -181,8 +198,10 @@ check_tests() {
 
 counters=$(counters_table)
 metrics=$(metrics_table)
+capabilities=$(capabilities_table)
 check_table README.md counters "$counters" "$@"
 check_table docs/metrics.md metrics "$metrics" "$@"
+check_table docs/daemon.md capabilities "$capabilities" "$@"
 check_help
 check_links
 check_tests

@@ -34,7 +34,8 @@ has_libfuzzer() {
 }
 
 build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev pkg-config)
-test=(libcmocka-dev iproute2 clang-format shellcheck qemu-system-x86 busybox-static cpio)
+# systemd: for systemd-analyze; nothing of it is started.
+test=(libcmocka-dev iproute2 clang-format shellcheck qemu-system-x86 busybox-static cpio systemd)
 
 (($# > 0)) || usage
 packages=() bpftool='' libfuzzer=''

@@ -87,6 +87,15 @@ check_docs() {
 	scripts/check-docs.sh
 }
 
+check_packaging() {
+	"${build[@]}" all >/dev/null
+	if ! command -v systemd-analyze >/dev/null; then
+		cannot "systemd-analyze is not installed"
+		return
+	fi
+	scripts/check-packaging.sh
+}
+
 part_build() {
 	step "build with gcc" "${build[@]}" CC=gcc all tests || return 0
 	step "build with clang" "${build[@]}" CC=clang BUILD=build/clang all tests || return 0
@@ -96,6 +105,7 @@ part_lint() {
 	step "format" check_format || true
 	step "shellcheck" check_scripts || true
 	step "documentation against the binary" check_docs || true
+	step "packaging against the service manager" check_packaging || true
 	step "vmlinux.h against this kernel" "${build[@]}" vmlinux-check || true
 }
 
