@@ -133,6 +133,15 @@ $(BUILD)/tests/%.o: tests/%.c Makefile | $(SKELS)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) $(DEPFLAGS) -c $< -o $@
 
+# Every system call that this machine's headers name, for the sandbox of packaging/'s unit.
+$(BUILD)/tests/syscalls.def: Makefile
+	$(say) GEN $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -dM -E -include sys/syscall.h -x c /dev/null | \
+		sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/SYSCALL(\1)/p' > $@
+$(BUILD)/tests/lib/sandbox.o: $(BUILD)/tests/syscalls.def
+$(BUILD)/tests/lib/unit_file.o: TEST_CFLAGS += -DSP_PACKAGING='"$(abspath packaging)"'
+
 $(BUILD)/tests/libtests.a: $(TESTLIB_OBJS)
 	$(say) AR $@
 	$(Q)mkdir -p $(@D)

@@ -95,6 +95,8 @@ static void prepare(void *ctx)
 		snprintf(text, sizeof(text), "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
 		setenv("JOURNAL_STREAM", text, 1);
 	}
+	if (k->sandbox)
+		sp_sandbox_enter(k->sandbox);
 }
 
 void sp_keeper_launch(struct sp_keeper *k, const char *config)

@@ -7,6 +7,7 @@
 #define STEADYPORT_TESTS_KEEPER_H
 
 #include "run.h"
+#include "sandbox.h"
 
 #define SP_KEEPER_NOTIFIED_MAX (64 * 1024)
 
@@ -19,6 +20,7 @@ struct sp_keeper {
 	int manager; /* our end of NOTIFY_SOCKET */
 	__u64 watchdog_usec; /* what its manager asks for; 0: nothing */
 	bool has_journal; /* its stderr is the journal */
+	const struct sp_sandbox *sandbox; /* NULL: none */
 	bool has_no_cgroups; /* no cgroup2 is mounted where it runs */
 };
 
