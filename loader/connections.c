@@ -6,6 +6,7 @@
 #include "connections.h"
 #include "connections.skel.h"
 #include "iter.h"
+#include "kernel.h"
 #include "log.h"
 
 void sp_connections_free(struct sp_connections *connections)
@@ -28,7 +29,8 @@ static int compare(const void *pa, const void *pb)
 
 int sp_connections_scan(__u16 port, __u64 netns_cookie, struct sp_connections *ret)
 {
-	__attribute__((cleanup(destroy_skeleton))) struct connections *skel = connections__open();
+	__attribute__((cleanup(destroy_skeleton))) struct connections *skel =
+		connections__open_opts(sp_kernel_open_options());
 	struct sp_connections found = { 0 };
 	void *records = NULL;
 	int err;

@@ -57,6 +57,17 @@ int sp_kernel_check(void)
 	return 0;
 }
 
+const struct bpf_object_open_opts *sp_kernel_open_options(void)
+{
+	static const struct bpf_object_open_opts options = {
+		.sz = sizeof(options),
+		.btf_custom_path = BTF_PATH,
+	};
+
+	/* Not for all: it is read once more then. */
+	return sp_privilege_has(SP_PRIVILEGE_SYS_ADMIN) ? NULL : &options;
+}
+
 static int wait_by_map_of_maps(void)
 {
 	sp_autoclose int inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "sp_inner", 4, 4, 1, NULL);

@@ -10,6 +10,15 @@
  */
 int sp_kernel_check(void);
 
+struct bpf_object_open_opts;
+/**
+ * sp_kernel_open_options - how to open the objects of steadyport's programs; NULL: as usual
+ * libbpf up to 1.2 looks for types that this kernel does not have in its modules' BTF, too, and fails where it may not,
+ * which takes CAP_SYS_ADMIN (bpf_btf_get_next_id()). None of ours is there: told that the kernel's own BTF is all
+ * there is, it does not look.
+ */
+const struct bpf_object_open_opts *sp_kernel_open_options(void);
+
 /**
  * sp_kernel_wait_readers - until every BPF program that runs now has returned
  * membarrier(MEMBARRIER_CMD_GLOBAL) is a synchronize_rcu(); kernels with nohz_full refuse it, there the update of a

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include "cleanup.h"
 #include "iter.h"
+#include "kernel.h"
 #include "log.h"
 #include "members.h"
 #include "members.skel.h"
@@ -214,7 +215,7 @@ int sp_scanner_open(__u16 any_on_port, struct sp_scanner **ret_scanner)
 
 	if (!scanner)
 		return sp_fail(-ENOMEM, "cannot open the members iterator");
-	scanner->skel = members__open();
+	scanner->skel = members__open_opts(sp_kernel_open_options());
 	if (!scanner->skel)
 		return sp_fail(-errno, "cannot open the members iterator");
 	scanner->skel->rodata->sp_any_on_port = any_on_port;

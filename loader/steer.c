@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "cleanup.h"
+#include "kernel.h"
 #include "log.h"
 #include "state.h"
 #include "steer.h"
@@ -70,7 +71,7 @@ static int write_empty_view(const struct sp_pins *pins)
 static int open_for(const char *name, const struct sp_ctl *ctl, __u32 nslots, struct steer **ret_skel)
 {
 	__u32 rows = counter_slots_for(nslots);
-	struct steer *skel = steer__open();
+	struct steer *skel = steer__open_opts(sp_kernel_open_options());
 	int err;
 
 	if (!skel)

@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "cleanup.h"
+#include "kernel.h"
 #include "log.h"
 #include "watch.h"
 #include "watch.skel.h"
@@ -70,7 +71,7 @@ static int attach_udp(struct watch *skel)
 
 static int start(enum which which, struct watch **ret_skel)
 {
-	struct watch *skel = watch__open();
+	struct watch *skel = watch__open_opts(sp_kernel_open_options());
 	int err;
 
 	if (!skel)
