@@ -270,6 +270,12 @@ void sp_cared_update(struct sp_cared *cared, const struct sp_cared_sight *sight)
 	}
 }
 
+void sp_cared_end_parking(struct sp_cared *cared, const struct sp_pins *pins)
+{
+	if (cared->park)
+		sp_park_close(cared->park, pins, true);
+}
+
 bool sp_cared_is_due(const struct sp_cared *cared)
 {
 	return cared->is_due;

@@ -49,6 +49,9 @@ void sp_care_drop(struct sp_cared **cared);
 /* At the end of each pass over the group, under its lock. */
 void sp_cared_update(struct sp_cared *cared, const struct sp_cared_sight *sight);
 
+/* Under the lock, before the group is looked for elsewhere: nobody will come for what waits in its parking socket. */
+void sp_cared_end_parking(struct sp_cared *cared, const struct sp_pins *pins);
+
 /* True when the group needs a pass now, whatever a scan shows: a connection waits in its parking socket. */
 bool sp_cared_is_due(const struct sp_cared *cared);
 

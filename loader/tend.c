@@ -208,10 +208,13 @@ static void find_netns(struct sp_tended *t)
 		t->netns_inode = 0;
 		return;
 	}
-	if (st.st_ino == t->netns_inode)
+	/* A new one may have the number of one that is gone, but it was not made at the same time. */
+	if (st.st_ino == t->netns_inode && st.st_ctim.tv_sec == t->netns_made.tv_sec &&
+	    st.st_ctim.tv_nsec == t->netns_made.tv_nsec)
 		return;
 	/* One that failed is not tried again before it is another. */
 	t->netns_inode = st.st_ino;
+	t->netns_made = st.st_ctim;
 	t->netns_cookie = 0;
 	if (!sp_netns_resolve(t->config.netns, &cookie, &inode))
 		t->netns_cookie = cookie;
@@ -241,7 +244,8 @@ static __u64 mix(__u64 x)
 
 static struct sp_tend_look look(const struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
 {
-	struct sp_tend_look look = { .pins = sp_pin_identity(bpffs, t->config.name) };
+	struct sp_tend_look look = { .pins = sp_pin_identity(bpffs, t->config.name),
+				     .netns = t->netns_cookie };
 	const struct sp_group *g = find_group(t, groups, &look.fit);
 
 	if (t->ctl)
@@ -297,9 +301,15 @@ static void place_of(const struct sp_ctl *ctl, char buf[SP_ENDPOINT_STRLEN])
 		 sp_address_format(&address, ctl->ifindex, ctl->port, text));
 }
 
+static bool has_workers(const struct sp_group *group, __u64 parking)
+{
+	return group && (group->size > 1 || group->nmembers != 1 || group->members[0].cookie != parking);
+}
+
 /*
  * The place where the name is steered must be the configured one. A network namespace that was made anew under the
- * same path is, once the old one has no member left: the slots go with it.
+ * same path is, once the old one has no worker left: the slots go with it. What waits there in the parking socket waits
+ * in vain.
  */
 static int check_place(struct sp_tended *t, const struct sp_groups *groups)
 {
@@ -312,8 +322,10 @@ static int check_place(struct sp_tended *t, const struct sp_groups *groups)
 				t->ctl->port)) {
 		if (is_same_netns)
 			return 0;
-		if (!sp_group_at(groups, t->ctl, t->program_id)) {
+		if (!has_workers(sp_group_at(groups, t->ctl, t->program_id),
+				 sp_park_cookie(t->pins.slots, t->pins.info))) {
 			if (t->netns_cookie) {
+				sp_cared_end_parking(t->cared, &t->pins);
 				t->ctl->netns_inode = t->netns_inode;
 				__atomic_store_n(&t->ctl->netns_cookie, t->netns_cookie, __ATOMIC_RELEASE);
 			}

@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 #include <steadyport/abi.h>
 #include "care.h"
 #include "config.h"
@@ -33,6 +34,7 @@ enum sp_tend_state {
 struct sp_tend_look {
 	__u64 pins; /* sp_pin_identity() */
 	__u64 members; /* a sum over their cookies, in no order */
+	__u64 netns; /* the configured one, as it is now: made anew it is another */
 	__u32 fit; /* kernel groups that the endpoint fits: 0, 1, 2 for several */
 	__u32 size;
 	__u32 prog_id;
@@ -48,6 +50,7 @@ struct sp_tended {
 
 	__u64 netns_cookie; /* 0: not there yet */
 	__u32 netns_inode;
+	struct timespec netns_made;
 
 	/* Of what is pinned under the name; open from sp_tend_begin() to sp_tend_end() only. */
 	struct sp_pins pins;

@@ -238,6 +238,17 @@ void sp_keeper_wait_enrolled(const char *name, json_int_t count)
 	}
 }
 
+void sp_keeper_wait_slot(const char *name, unsigned int slot, const char *state)
+{
+	__u64 deadline = sp_lab_now_ms() + SP_RUN_DEADLINE_MS;
+
+	while (!sp_status_slot_is(name, slot, state)) {
+		if (!sp_lab_left_ms(deadline))
+			fail_msg("slot %u of %s does not become \"%s\"", slot, name, state);
+		poll(NULL, 0, POLL_MS);
+	}
+}
+
 int sp_keeper_teardown(void **state)
 {
 	struct sp_keeper *k = running;

@@ -44,6 +44,8 @@ void sp_keeper_kill(struct sp_keeper *keeper);
 
 /* Polls until the group has so many slots that are live, or is attached or not. */
 void sp_keeper_wait_enrolled(const char *name, json_int_t count);
+/* Polls until the slot is in that state, "live" or "parked" for example. */
+void sp_keeper_wait_slot(const char *name, unsigned int slot, const char *state);
 
 /* Teardown of a case: ends it, and all that sp_run_teardown() ends. For cmocka. */
 int sp_keeper_teardown(void **state);

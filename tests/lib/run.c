@@ -414,10 +414,14 @@ void sp_status_wait_settled(const char *name)
 
 bool sp_status_slot_is(const char *name, unsigned int slot, const char *state)
 {
-	json_t *status = sp_run_json("status", name);
-	bool is = !strcmp(sp_json_text(sp_json_find(sp_json_array(status, "slots"), "slot", slot), "state"),
-			  state);
+	json_t *status = sp_run_json("status", name), *one;
+	bool is = false;
+	size_t i;
 
+	json_array_foreach(sp_json_array(status, "slots"), i, one) {
+		if (sp_json_int(one, "slot") == slot)
+			is = !strcmp(sp_json_text(one, "state"), state);
+	}
 	json_decref(status);
 	return is;
 }

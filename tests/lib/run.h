@@ -94,7 +94,7 @@ json_t *sp_groups_here(void);
 /* One field of `status NAME --json`. */
 json_int_t sp_status_int(const char *name, const char *key);
 bool sp_status_bool(const char *name, const char *key);
-/* True when the slot is in that state. */
+/* True when the slot is in use and in that state. */
 bool sp_status_slot_is(const char *name, unsigned int slot, const char *state);
 /* Polls until the learn window is closed. */
 void sp_status_wait_settled(const char *name);
