@@ -489,10 +489,11 @@ static int start(struct daemon *d)
 	int err;
 
 	err = sp_pin_root(d->bpffs);
+	/* It forks: a child of one that is killed just then must not keep the place of its successor. */
+	err = err ?: sp_care_open(&d->care);
 	err = err ?: sp_pin_lock_daemon(d->bpffs, &d->place);
 	err = err ?: sp_scanner_open(0, &d->scanner);
 	err = err ?: sp_watch_open(&d->watch);
-	err = err ?: sp_care_open(&d->care);
 	err = err ?: make_events(d);
 	if (err)
 		return err;
