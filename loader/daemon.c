@@ -53,6 +53,13 @@ enum {
 	SIGNALS
 };
 
+/* What a pass is for. */
+enum pass {
+	PASS_SWEEP,
+	PASS_DUE, /* what was announced, or somebody has asked for */
+	PASS_NEWS, /* there are some */
+};
+
 struct daemon {
 	const char *bpffs, *path;
 	struct sp_config *config;
@@ -87,6 +94,32 @@ static void arm(struct daemon *d, enum timer timer, __u64 in_ns)
 	const struct timeval t = { .tv_sec = in_ns / SP_NS_PER_S, .tv_usec = in_ns % SP_NS_PER_S / 1000 };
 
 	event_add(d->timer[timer], &t);
+}
+
+/* --- news --- */
+
+/* Soon: news come in bursts. */
+static void expect_pass(struct daemon *d)
+{
+	__u64 now = sp_now_ns(), left;
+
+	d->burst_ns = d->burst_ns ?: now;
+	left = d->burst_ns + BURST_MAX_NS > now ? d->burst_ns + BURST_MAX_NS - now : 0;
+	arm(d, BURST, left < BURST_QUIET_NS ? left : BURST_QUIET_NS);
+}
+
+static void hear(void *ctx, const struct sp_watch_event *event)
+{
+	struct daemon *d = ctx;
+	bool is_ours = false;
+
+	for (size_t i = 0; i < d->ntended; i++)
+		is_ours |= sp_tend_is_about(d->tended[i], event);
+	if (!is_ours)
+		return;
+	sp_announced_add(&d->announced, event);
+	d->await_ns = AWAIT_FIRST_NS;
+	expect_pass(d);
 }
 
 /* --- a pass --- */
@@ -134,8 +167,27 @@ static bool try_lock(struct daemon *d, int *ret_lock)
 	return false;
 }
 
+/* Promptness, one worker a line: from its system call until the view with its share was in force. */
+static void note_enrolled(struct daemon *d, const struct sp_tended *t, bool is_sweep)
+{
+	const struct sp_reconcile_result *result = t->result;
+	const char *call = t->config.endpoint.protocol == SP_TCP ? "listen()" : "bind()";
+
+	for (__u32 i = 0; i < result->nenrolled; i++) {
+		__u64 heard = sp_announced_when(&d->announced, result->cookies[i]);
+
+		if (heard)
+			sp_note("%s: slot %u: its share %llu us after its %s, by %s", t->config.name,
+				result->enrolled[i], (result->in_force_ns - heard) / 1000, call,
+				is_sweep ? "a sweep" : "news");
+		else
+			sp_note("%s: slot %u: found by a look, without news", t->config.name,
+				result->enrolled[i]);
+	}
+}
+
 /* Under the lock, on a scan that was made under it. */
-static void tend_all(struct daemon *d, const struct sp_groups *groups, const bool *is_due)
+static void tend_all(struct daemon *d, const struct sp_groups *groups, const bool *is_due, enum pass why)
 {
 	sp_autofree struct sp_reconcile_job *jobs = calloc(d->ntended, sizeof(*jobs));
 	sp_autofree struct sp_pins **pins = calloc(d->ntended, sizeof(*pins));
@@ -161,8 +213,12 @@ static void tend_all(struct daemon *d, const struct sp_groups *groups, const boo
 		}
 	}
 	sp_steered_reconcile_all(d->bpffs, pins, jobs, njobs);
-	for (size_t i = 0; i < njobs; i++)
+	/* A sweep may have been faster than the news. */
+	sp_watch_read(d->watch, hear, d);
+	for (size_t i = 0; i < njobs; i++) {
 		sp_tend_end(d->tended[whose[i]], d->bpffs, groups, &jobs[i]);
+		note_enrolled(d, d->tended[whose[i]], why == PASS_SWEEP);
+	}
 	sp_histogram_add(&d->exported.reconcile, sp_now_ns() - since);
 }
 
@@ -211,20 +267,19 @@ static void arm_wake(struct daemon *d)
 }
 
 /*
- * @is_news: there will be something to do, so the lock is taken first and one scan will do. Else it is taken only when
+ * With news there will be something to do, so the lock is taken first and one scan will do. Else it is taken only when
  * a scan has shown that there is, and what a command did meanwhile is seen by a second one.
  */
-static void pass(struct daemon *d, bool is_news)
+static void pass(struct daemon *d, enum pass why)
 {
 	sp_autogroups struct sp_groups *groups = NULL;
 	sp_autofree bool *is_due = calloc(d->ntended ?: 1, sizeof(*is_due));
 	sp_autoclose int lock = -1;
 	bool is_any;
 
-	if (!is_due || (is_news && !try_lock(d, &lock)) || sp_scanner_scan(d->scanner, &groups))
+	if (!is_due || (why == PASS_NEWS && !try_lock(d, &lock)) || sp_scanner_scan(d->scanner, &groups))
 		return;
 	d->exported.looked_ns = sp_now_ns();
-	arm_await(d, groups);
 	is_any = find_due(d, groups, is_due);
 	if (is_any && lock < 0) {
 		if (!try_lock(d, &lock))
@@ -235,9 +290,10 @@ static void pass(struct daemon *d, bool is_news)
 		is_any = find_due(d, groups, is_due);
 	}
 	if (is_any) {
-		tend_all(d, groups, is_due);
+		tend_all(d, groups, is_due, why);
 		report_status(d);
 	}
+	arm_await(d, groups);
 	arm_due(d);
 	arm_wake(d);
 }
@@ -247,7 +303,13 @@ static void pass(struct daemon *d, bool is_news)
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
 	(void)fd, (void)what;
-	pass(ctx, false);
+	pass(ctx, PASS_SWEEP);
+}
+
+static void on_due(evutil_socket_t fd, short what, void *ctx)
+{
+	(void)fd, (void)what;
+	pass(ctx, PASS_DUE);
 }
 
 static void on_burst_end(evutil_socket_t fd, short what, void *ctx)
@@ -256,31 +318,7 @@ static void on_burst_end(evutil_socket_t fd, short what, void *ctx)
 
 	(void)fd, (void)what;
 	d->burst_ns = 0;
-	pass(d, true);
-}
-
-/* Soon: news come in bursts. */
-static void expect_pass(struct daemon *d)
-{
-	__u64 now = sp_now_ns(), left;
-
-	d->burst_ns = d->burst_ns ?: now;
-	left = d->burst_ns + BURST_MAX_NS > now ? d->burst_ns + BURST_MAX_NS - now : 0;
-	arm(d, BURST, left < BURST_QUIET_NS ? left : BURST_QUIET_NS);
-}
-
-static void hear(void *ctx, const struct sp_watch_event *event)
-{
-	struct daemon *d = ctx;
-	bool is_ours = false;
-
-	for (size_t i = 0; i < d->ntended; i++)
-		is_ours |= sp_tend_is_about(d->tended[i], event);
-	if (!is_ours)
-		return;
-	sp_announced_add(&d->announced, event);
-	d->await_ns = AWAIT_FIRST_NS;
-	expect_pass(d);
+	pass(d, PASS_NEWS);
 }
 
 static void on_news(evutil_socket_t fd, short what, void *ctx)
@@ -437,7 +475,7 @@ static void on_reload(evutil_socket_t fd, short what, void *ctx)
 		d->config = config;
 		configure(d);
 		sp_tell("read %s again: %zu group%s", d->path, d->ntended, d->ntended == 1 ? "" : "s");
-		pass(d, true);
+		pass(d, PASS_NEWS);
 	}
 	report_status(d);
 	sp_notify_ready();
@@ -448,8 +486,8 @@ static void on_reload(evutil_socket_t fd, short what, void *ctx)
 static int make_events(struct daemon *d)
 {
 	static void (*const on_timer[])(evutil_socket_t, short, void *) = {
-		[SWEEP] = on_sweep, [BURST] = on_burst_end, [AWAIT] = on_sweep,
-		[DUE] = on_sweep,   [WAKE] = on_wake,	    [WATCHDOG] = on_watchdog,
+		[SWEEP] = on_sweep, [BURST] = on_burst_end, [AWAIT] = on_due,
+		[DUE] = on_due,	    [WAKE] = on_wake,	    [WATCHDOG] = on_watchdog,
 	};
 	static const int numbers[] = { [ON_TERM] = SIGTERM, [ON_INT] = SIGINT, [ON_HUP] = SIGHUP };
 	const struct timeval sweep = { .tv_sec = SWEEP_NS / SP_NS_PER_S };
@@ -542,7 +580,7 @@ int sp_daemon_run(const char *bpffs, const char *path, struct sp_config *config)
 	int err = start(&d);
 
 	if (!err) {
-		pass(&d, true);
+		pass(&d, PASS_NEWS);
 		report_status(&d);
 		sp_notify_ready();
 		event_base_dispatch(d.base);

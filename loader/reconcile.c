@@ -261,6 +261,8 @@ static int enrol_one(struct reconcile *r, const struct newcomer *n)
 	}
 	if (!err) {
 		r->state->cookie[n->slot] = info->cookie;
+		r->result->in_force_ns = sp_now_ns();
+		r->result->cookies[r->result->nenrolled] = info->cookie;
 		r->result->enrolled[r->result->nenrolled++] = n->slot;
 		return 0;
 	}
@@ -433,6 +435,7 @@ static int publish(struct reconcile *r, struct sp_view *view, const struct sp_vi
 	r->state->views[index] = *view;
 	r->state->ctl.current = index;
 	r->result->did_publish = true;
+	r->result->in_force_ns = sp_now_ns();
 	r->is_seen = true;
 	return 0;
 }

@@ -35,6 +35,7 @@ struct sp_reconcile_result {
 	__u32 outside; /* UDP sockets at the group's place that are not in it: see sp_group_outside() */
 	__u32 nenrolled;
 	__u32 enrolled[SP_SLOTS_MAX]; /* slots of the newcomers, ascending */
+	__u64 cookies[SP_SLOTS_MAX]; /* of their sockets */
 	__u32 ndied;
 	__u32 died[SP_SLOTS_MAX]; /* slots seen to be dead for the first time, ascending */
 	__u32 moved_buckets;
@@ -43,6 +44,7 @@ struct sp_reconcile_result {
 	bool did_attach;
 	bool did_replace; /* something else was attached: its choices are unknown, so flows may have moved */
 	bool did_publish;
+	__u64 in_force_ns; /* CLOCK_MONOTONIC: when the last newcomer was in its slot and the last view published */
 	bool is_moving; /* packets of some buckets are looked up in the flow table */
 	bool is_learning;
 	__u64 learn_remaining_ns; /* with -EAGAIN, too: when to come again */

@@ -102,7 +102,9 @@ static void prepare(void *ctx)
 void sp_keeper_launch(struct sp_keeper *k, const char *config)
 {
 	const struct sp_run_setup setup = { .prepare = prepare, .ctx = k };
-	const char *words[] = { "steadyport", "run", "--config", k->config, NULL };
+	const char *words[] = {
+		"steadyport", "run", "--config", k->config, k->is_verbose ? "-v" : NULL, NULL
+	};
 
 	assert_null(running);
 	write_config(k, config);
@@ -132,7 +134,7 @@ static void read_notified(struct sp_keeper *k)
 	assert_int_equal(errno, EAGAIN);
 }
 
-static bool has_notified(struct sp_keeper *k, const char *text)
+bool sp_keeper_has_notified(struct sp_keeper *k, const char *text)
 {
 	read_notified(k);
 	return strstr(k->notified, text);
@@ -168,7 +170,7 @@ void sp_keeper_wait(struct sp_keeper *k, const char *text)
 
 void sp_keeper_wait_notified(struct sp_keeper *k, const char *text)
 {
-	wait_until(k, has_notified, text);
+	wait_until(k, sp_keeper_has_notified, text);
 }
 
 void sp_keeper_start(struct sp_keeper *k, const char *config)
@@ -245,6 +247,57 @@ void sp_keeper_wait_slot(const char *name, unsigned int slot, const char *state)
 	while (!sp_status_slot_is(name, slot, state)) {
 		if (!sp_lab_left_ms(deadline))
 			fail_msg("slot %u of %s does not become \"%s\"", slot, name, state);
+		poll(NULL, 0, POLL_MS);
+	}
+}
+
+static int compare(const void *a, const void *b)
+{
+	const __u64 x = *(const __u64 *)a, y = *(const __u64 *)b;
+
+	return (x > y) - (x < y);
+}
+
+void sp_keeper_joins(struct sp_keeper *k, struct sp_keeper_joins *ret)
+{
+	size_t count = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	sp_run_drain(&k->run);
+	for (const char *line = k->run.err; line && *line; line = strchr(line, '\n') + 1) {
+		char name[32], by[8];
+		unsigned int slot;
+		__u64 us;
+
+		if (!strchr(line, '\n'))
+			break;
+		ret->without_news += sscanf(line, "note: %31[^:]: slot %u: found by a look, without new%1[s]",
+					    name, &slot, by) == 3;
+		if (sscanf(line, "note: %31[^:]: slot %u: its share %llu us after its %*[^,], by %7s", name,
+			   &slot, &us, by) != 4)
+			continue;
+		assert_in_range(count, 0, SP_ARRAY_SIZE(ret->us) - 1);
+		ret->us[count++] = us;
+		if (!strcmp(by, "news"))
+			ret->by_news++;
+		else
+			ret->by_sweep++;
+	}
+	qsort(ret->us, count, sizeof(*ret->us), compare);
+}
+
+void sp_keeper_wait_joins(struct sp_keeper *k, size_t count, struct sp_keeper_joins *ret)
+{
+	__u64 deadline = sp_lab_now_ms() + SP_RUN_DEADLINE_MS;
+
+	for (;;) {
+		sp_keeper_joins(k, ret);
+		if (ret->by_news + ret->by_sweep + ret->without_news >= count)
+			return;
+		if (!sp_lab_left_ms(deadline)) {
+			print_error("%zu have not joined; the daemon said:\n%s", count, k->run.err);
+			fail();
+		}
 		poll(NULL, 0, POLL_MS);
 	}
 }

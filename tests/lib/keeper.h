@@ -21,6 +21,7 @@ struct sp_keeper {
 	__u64 watchdog_usec; /* what its manager asks for; 0: nothing */
 	bool has_journal; /* its stderr is the journal */
 	const struct sp_sandbox *sandbox; /* NULL: none */
+	bool is_verbose; /* it says how prompt it was */
 	bool has_no_cgroups; /* no cgroup2 is mounted where it runs */
 };
 
@@ -37,6 +38,7 @@ void sp_keeper_wait(struct sp_keeper *keeper, const char *text);
 void sp_keeper_wait_notified(struct sp_keeper *keeper, const char *text);
 /* True when it has said it until now. */
 bool sp_keeper_has_said(struct sp_keeper *keeper, const char *text);
+bool sp_keeper_has_notified(struct sp_keeper *keeper, const char *text);
 
 /* SIGTERM: it must end well. SIGKILL. Its configuration stays for the next start with NULL. */
 void sp_keeper_stop(struct sp_keeper *keeper);
@@ -46,6 +48,17 @@ void sp_keeper_kill(struct sp_keeper *keeper);
 void sp_keeper_wait_enrolled(const char *name, json_int_t count);
 /* Polls until the slot is in that state, "live" or "parked" for example. */
 void sp_keeper_wait_slot(const char *name, unsigned int slot, const char *state);
+
+/* What a daemon that is verbose has said until now of the workers that it enrolled. */
+struct sp_keeper_joins {
+	size_t by_news, by_sweep; /* announced, and in a pass that the news or the sweep made */
+	size_t without_news; /* not announced */
+	__u64 us[1024]; /* of those that were announced, from the worker's system call to its share, ascending */
+};
+
+void sp_keeper_joins(struct sp_keeper *keeper, struct sp_keeper_joins *ret);
+/* The same when there are so many. Unlike commands this takes no time from the daemon. */
+void sp_keeper_wait_joins(struct sp_keeper *keeper, size_t count, struct sp_keeper_joins *ret);
 
 /* Teardown of a case: ends it, and all that sp_run_teardown() ends. For cmocka. */
 int sp_keeper_teardown(void **state);

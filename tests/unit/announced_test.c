@@ -51,8 +51,36 @@ static void announced__one_of_two_is_shown__the_other_is_awaited(void **state)
 	hear(SP_WATCH_LISTENS, 33, NOW);
 	hear(SP_WATCH_LISTENS, 11, NOW);
 	assert_true(sp_announced_prune(&announced, &groups, NOW));
-	assert_int_equal(announced.count, 1);
+	assert_false(announced.sockets[0].is_shown);
 	assert_int_equal(announced.sockets[0].cookie, 33);
+}
+
+static void announced__shown_and_not_enrolled_yet__it_is_known_when(void **state)
+{
+	(void)state;
+	hear(SP_WATCH_BOUND, 11, NOW);
+	assert_int_equal(sp_announced_when(&announced, 11), NOW);
+	assert_int_equal(sp_announced_when(&announced, 22), 0);
+	assert_false(sp_announced_prune(&announced, &groups, NOW + SP_NS_PER_S));
+	assert_false(sp_announced_prune(&announced, &nothing, NOW + SP_NS_PER_S));
+	assert_int_equal(sp_announced_when(&announced, 11), NOW);
+}
+
+static void announced__more_than_there_is_room__those_shown_go_first(void **state)
+{
+	(void)state;
+	hear(SP_WATCH_LISTENS, 33, NOW);
+	hear(SP_WATCH_LISTENS, 11, NOW);
+	hear(SP_WATCH_LISTENS, 22, NOW);
+	assert_true(sp_announced_prune(&announced, &groups, NOW));
+	for (__u64 i = 0; i < SP_ANNOUNCED_MAX; i++)
+		hear(SP_WATCH_LISTENS, 100 + i, NOW);
+	assert_int_equal(announced.count, SP_ANNOUNCED_MAX);
+	assert_int_equal(sp_announced_when(&announced, 33), NOW);
+	assert_int_equal(sp_announced_when(&announced, 11), 0);
+	assert_int_equal(sp_announced_when(&announced, 22), 0);
+	assert_int_equal(announced.sockets[0].cookie, 33);
+	assert_int_equal(announced.sockets[SP_ANNOUNCED_MAX - 1].cookie, 100 + SP_ANNOUNCED_MAX - 2);
 }
 
 /* listen() failed after all, or it is in no group. */
@@ -85,6 +113,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(announced__shown_by_a_scan__awaited_no_more, setup),
 		cmocka_unit_test_setup(announced__one_of_two_is_shown__the_other_is_awaited, setup),
+		cmocka_unit_test_setup(announced__shown_and_not_enrolled_yet__it_is_known_when, setup),
+		cmocka_unit_test_setup(announced__more_than_there_is_room__those_shown_go_first, setup),
 		cmocka_unit_test_setup(announced__never_shown__forgotten, setup),
 		cmocka_unit_test_setup(announced__gone__not_awaited, setup),
 		cmocka_unit_test_setup(announced__more_than_there_is_room__the_first_ones_are_awaited, setup),
