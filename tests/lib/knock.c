@@ -43,6 +43,17 @@ struct crowd {
 
 static void end_connection(struct crowd *c, int fd, __u64 *count)
 {
+	struct sp_knocks *seen = c->seen;
+
+	if (count != &seen->answered) {
+		if (seen->nfailures == SP_KNOCKS_FAILURES)
+			_exit(1);
+		seen->failures[seen->nfailures++] = (struct sp_knock_failure){
+			.is_reset = count == &seen->reset,
+			.asked_ns = c->open[fd].since_ns,
+			.ended_ns = sp_now_ns(),
+		};
+	}
 	close(fd);
 	c->nopen--;
 	__atomic_add_fetch(count, 1, __ATOMIC_RELEASE);

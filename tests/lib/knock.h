@@ -12,6 +12,15 @@
 #include <steadyport/abi.h>
 #include "endpoint.h"
 
+#define SP_KNOCKS_FAILURES 16384
+
+/* One that was not answered; CLOCK_MONOTONIC. */
+struct sp_knock_failure {
+	bool is_reset; /* its handshake was complete. Else it was refused, or worse */
+	__u64 asked_ns; /* before its connect() */
+	__u64 ended_ns; /* when its end was seen */
+};
+
 /* Written by the process, but for is_held and is_over; each number only grows. */
 struct sp_knocks {
 	bool is_held; /* no new connections */
@@ -23,6 +32,8 @@ struct sp_knocks {
 	__u64 unanswered; /* closed without an answer */
 	__u64 failed; /* with another error */
 	__u64 slowest_ns; /* from connect() to the answer */
+	__u64 nfailures; /* noted below; more end the process */
+	struct sp_knock_failure failures[SP_KNOCKS_FAILURES];
 };
 
 struct sp_knocker {

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * A single-worker TCP server restarts under load with `park = 30s`, and the daemon is killed 50 times, at moments from
+ * a seed. The parking socket dies with the daemon: while a worker is there nobody sees it, and what waits when none is
+ * there is all that is lost, with what comes until the worker is back.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include "cleanup.h"
+#include "keeper.h"
+#include "knock.h"
+#include "seed.h"
+#include "state.h"
+
+#define NAME "web"
+#define PORT 7075
+#define PER_S 500
+#define KILLS 50
+#define BETWEEN 20 /* connections between one step and the next */
+#define WAITING 100 /* connections of the case that counts them */
+
+/* When the daemon is killed. */
+enum moment {
+	WITH_WORKER,
+	IN_GAP, /* no worker is there */
+	AT_RETURN, /* a worker is back: what waits is being handed over */
+	MOMENTS,
+};
+
+/* There was neither a worker nor a parking socket. */
+struct outage {
+	__u64 from_ns; /* before the daemon was killed */
+	__u64 killed_ns; /* after that */
+	__u64 until_ns; /* after the worker's listen() */
+};
+
+static const char config[] = "[group " NAME "]\nendpoint = tcp:127.0.0.1:7075\npark = 30s\n";
+
+static struct sp_keeper keeper;
+static struct sp_crew crew;
+static struct sp_knocker knocker;
+static struct outage outages[KILLS];
+static size_t noutages;
+
+static int tear_down(void **state)
+{
+	sp_knock_free(&knocker);
+	return sp_keeper_teardown(state);
+}
+
+static void start(void)
+{
+	noutages = 0;
+	sp_crew_start(&crew, SP_TCP, "127.0.0.1", PORT, 1, NULL);
+	sp_keeper_start(&keeper, config);
+	sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
+}
+
+static void kill_and_launch(void)
+{
+	sp_keeper_kill(&keeper);
+	sp_keeper_launch(&keeper, NULL);
+}
+
+static void kill_in_gap(struct outage *outage)
+{
+	outage->from_ns = sp_now_ns();
+	sp_keeper_kill(&keeper);
+	outage->killed_ns = sp_now_ns();
+	sp_keeper_launch(&keeper, NULL);
+}
+
+/* It closes its listener, serves what it has accepted, and ends. */
+static void end_worker(void)
+{
+	assert_int_equal(sp_lab_close(&crew.workers[0]), 0);
+	sp_knock_wait(&knocker, BETWEEN);
+	assert_int_equal(sp_lab_stop(&crew.workers[0]), 0);
+}
+
+/* Connections that are lost in it: those that wait when it begins, and those that come. */
+static bool is_of(const struct sp_knock_failure *failure, const struct outage *outage)
+{
+	__u64 comes_until = failure->is_reset ? outage->killed_ns : outage->until_ns;
+
+	return failure->asked_ns <= comes_until && failure->ended_ns >= outage->from_ns;
+}
+
+static void require_only_outages(const struct sp_knocks *seen)
+{
+	print_message(
+		"    %llu connections: %llu answered; lost in the parking sockets of daemons that were killed "
+		"while no worker was there: %llu; refused until one was: %llu\n",
+		seen->asked, seen->answered, seen->reset, seen->refused);
+	assert_int_equal(seen->unanswered, 0);
+	assert_int_equal(seen->failed, 0);
+	assert_int_equal(seen->nfailures, seen->reset + seen->refused);
+	assert_int_equal(seen->answered + seen->nfailures, seen->asked);
+	for (size_t i = 0; i < seen->nfailures; i++) {
+		bool is_explained = false;
+
+		for (size_t o = 0; o < noutages; o++)
+			is_explained |= is_of(&seen->failures[i], &outages[o]);
+		if (!is_explained)
+			fail_msg(
+				"a connection was %s though there was a worker or a parking socket: asked at "
+				"%llu ns, over at %llu ns",
+				seen->failures[i].is_reset ? "reset" : "refused", seen->failures[i].asked_ns,
+				seen->failures[i].ended_ns);
+	}
+}
+
+static void restart_and_kill(struct sp_random *random, enum moment moment)
+{
+	struct outage *outage = NULL;
+
+	sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
+	sp_knock_wait(&knocker, BETWEEN);
+	if (moment == WITH_WORKER) {
+		kill_and_launch();
+		/* While it starts, or later; the next one is to park before the worker ends. */
+		poll(NULL, 0, sp_random_below(random, 250));
+		kill_and_launch();
+		sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
+	}
+	end_worker();
+	poll(NULL, 0, sp_random_below(random, 20));
+	if (moment == IN_GAP) {
+		outage = &outages[noutages++];
+		kill_in_gap(outage);
+		poll(NULL, 0, sp_random_below(random, 250));
+	}
+	sp_crew_add(&crew, 0);
+	if (outage)
+		outage->until_ns = sp_now_ns();
+	if (moment == AT_RETURN) {
+		poll(NULL, 0, sp_random_below(random, 20));
+		kill_and_launch();
+	}
+}
+
+static void daemon__killed_50_times_while_the_only_worker_restarts__only_what_it_parked_is_lost(void **state)
+{
+	struct sp_random random = { .state = sp_seed() };
+	int kills[MOMENTS] = { 0 };
+
+	(void)state;
+	start();
+	sp_knock_start(&knocker, &crew.address, crew.port, PER_S);
+	for (int killed = 0; killed < KILLS;) {
+		enum moment moment = sp_random_below(&random, MOMENTS);
+		int more = moment == WITH_WORKER ? 2 : 1;
+
+		restart_and_kill(&random, moment);
+		kills[moment] += more;
+		killed += more;
+	}
+	sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
+	sp_knock_wait(&knocker, BETWEEN);
+	sp_knock_stop(&knocker);
+	print_message(
+		"    killed with a worker %d times, without one %d times, at the return of one %d times\n",
+		kills[WITH_WORKER], kills[IN_GAP], kills[AT_RETURN]);
+	require_only_outages(knocker.seen);
+	assert_int_equal(sp_status_int(NAME, "enrolled"), 1);
+	assert_int_equal(sp_status_int(NAME, "unenrolled"), 0);
+	sp_keeper_stop(&keeper);
+}
+
+/* The limit of parking, to the connection. */
+static void daemon__killed_while_100_wait_in_its_parking_socket__these_and_no_others_are_reset(void **state)
+{
+	struct sp_lab_flows late = SP_LAB_NO_FLOWS;
+	struct sp_crowd before, after;
+	int owners[WAITING];
+
+	(void)state;
+	start();
+	sp_crowd_open(&before, &crew, "127.0.0.1", NULL, 0, WAITING);
+	sp_crowd_answers(&before, owners);
+	sp_crowd_close(&before);
+	sp_crew_kill(&crew, 0);
+	sp_crowd_open(&before, &crew, "127.0.0.1", NULL, 0, WAITING);
+	sp_keeper_kill(&keeper);
+	sp_crowd_answers(&before, owners);
+	for (int i = 0; i < WAITING; i++)
+		assert_int_equal(owners[i], SP_LAB_RESET);
+	sp_crowd_close(&before);
+
+	/* The next daemon has no worker beside whose socket it could open one. */
+	sp_keeper_start(&keeper, NULL);
+	assert_int_equal(sp_lab_open(SP_TCP, &crew.address, crew.port, 0, 1, SP_RUN_DEADLINE_MS, &late),
+			 -ECONNREFUSED);
+	sp_lab_close_flows(&late);
+	sp_crew_add(&crew, 0);
+	sp_crowd_open(&after, &crew, "127.0.0.1", NULL, 0, WAITING);
+	sp_crowd_answers(&after, owners);
+	for (int i = 0; i < WAITING; i++)
+		assert_int_equal(owners[i], 0);
+	sp_crowd_close(&after);
+	sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
+	sp_keeper_stop(&keeper);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_teardown(
+			daemon__killed_50_times_while_the_only_worker_restarts__only_what_it_parked_is_lost,
+			tear_down),
+		cmocka_unit_test_teardown(
+			daemon__killed_while_100_wait_in_its_parking_socket__these_and_no_others_are_reset,
+			tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
