@@ -26,8 +26,6 @@
 	30 /* between two joins, so that each is news of its own; not a multiple of the sweep's second */
 #define SWEPT 6
 #define GOAL_MS 50
-#define SWEEP_BOUND_MS 2000 /* for the median, where a second is the longest on an idle machine */
-#define BOUND_MS 250 /* for the median on a machine that others use, too; without news it would be 500 */
 
 static struct sp_keeper keeper;
 
@@ -134,8 +132,13 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void judge(const char *what, __u64 *took, size_t count, __u64 bound_ms)
+/*
+ * How long it takes is for whoever runs it on an idle machine to judge. What must be so on any is that news were the
+ * reason: by the sweep alone it would be half a second.
+ */
+static void judge(const char *what, __u64 *took, size_t count)
 {
+	static struct sp_keeper_joins joins;
 	size_t late = 0;
 
 	qsort(took, count, sizeof(*took), compare);
@@ -144,7 +147,15 @@ static void judge(const char *what, __u64 *took, size_t count, __u64 bound_ms)
 	print_message("  %s: %zu joins, p50 %.1f ms, p99 %.1f ms, max %.1f ms; %zu later than %d ms\n", what,
 		      count, took[count / 2] / 1e6, took[count * 99 / 100] / 1e6, took[count - 1] / 1e6, late,
 		      GOAL_MS);
-	assert_true(took[count / 2] < bound_ms * SP_NS_PER_MS);
+	sp_keeper_wait_joins(&keeper, count, &joins);
+	assert_int_equal(joins.by_news + joins.by_sweep + joins.without_news, count);
+	if (keeper.has_no_cgroups) {
+		assert_int_equal(joins.without_news, count);
+		return;
+	}
+	assert_int_equal(joins.without_news, 0);
+	/* A sweep a second falls into few of the milliseconds that a join takes. */
+	assert_true(joins.by_news > joins.by_sweep);
 }
 
 static void start(enum sp_protocol protocol, const char *learn, json_int_t members, struct eye *eye)
@@ -153,6 +164,7 @@ static void start(enum sp_protocol protocol, const char *learn, json_int_t membe
 
 	snprintf(config, sizeof(config), "[group g]\nendpoint = %s:127.0.0.1:%d\nlearn = %s\nslots = 64\n",
 		 sp_protocol_name(protocol), PORT, learn);
+	keeper.is_verbose = true;
 	sp_keeper_start(&keeper, config);
 	sp_keeper_wait_enrolled("g", members);
 	open_eye("g", eye);
@@ -172,7 +184,7 @@ static void join_one_by_one(enum sp_protocol protocol, const char *learn, const 
 		workers[i] = open_worker(protocol, PORT, &cookie, &at);
 		took[i] = wait_enrolled(&eye, cookie, at);
 	}
-	judge(what, took, JOINS, BOUND_MS);
+	judge(what, took, JOINS);
 	for (int i = 0; i <= JOINS; i++)
 		close(workers[i]);
 	close_eye(&eye);
@@ -195,7 +207,7 @@ static void restart_one_by_one(enum sp_protocol protocol, const char *what)
 		workers[i % 3] = open_worker(protocol, PORT, &cookie, &at);
 		took[i] = wait_enrolled(&eye, cookie, at);
 	}
-	judge(what, took, JOINS, BOUND_MS);
+	judge(what, took, JOINS);
 	assert_int_equal(sp_status_int("g", "enrolled"), 3);
 	for (int i = 0; i < 3; i++)
 		close(workers[i]);
@@ -250,6 +262,7 @@ static void daemon__groups_restart_together__share_their_waits(void **state)
 		for (int w = 0; w < 2; w++)
 			workers[g][w] = open_worker(SP_UDP, PORT + g, &cookies[g], &at[g]);
 	}
+	keeper.is_verbose = true;
 	sp_keeper_start(&keeper, config);
 	for (int g = 0; g < GROUPS_MAX; g++) {
 		snprintf(name, sizeof(name), "g%d", g);
@@ -262,7 +275,7 @@ static void daemon__groups_restart_together__share_their_waits(void **state)
 	}
 	for (int g = 0; g < GROUPS_MAX; g++)
 		took[g] = wait_enrolled(&eyes[g], cookies[g], at[g]);
-	judge("8 UDP groups at once", took, GROUPS_MAX, BOUND_MS);
+	judge("8 UDP groups at once", took, GROUPS_MAX);
 	for (int g = 0; g < GROUPS_MAX; g++) {
 		close(workers[g][0]);
 		close(workers[g][1]);
@@ -282,14 +295,14 @@ static void daemon__no_cgroups__the_sweep_alone_does(void **state)
 	workers[SWEPT] = open_worker(SP_UDP, PORT, &cookie, &at);
 	keeper.has_no_cgroups = true;
 	start(SP_UDP, "5s", 1, &eye);
-	keeper.has_no_cgroups = false;
 	sp_keeper_wait(&keeper, "warning: the kernel cannot tell of new UDP members (");
 	for (int i = 0; i < SWEPT; i++) {
 		workers[i] = open_worker(SP_UDP, PORT, &cookie, &at);
 		took[i] = wait_enrolled(&eye, cookie, at);
 		poll(NULL, 0, 230); /* not in step with the sweep */
 	}
-	judge("UDP, by the sweep alone", took, SWEPT, SWEEP_BOUND_MS);
+	judge("UDP, by the sweep alone", took, SWEPT);
+	keeper.has_no_cgroups = false;
 	for (int i = 0; i <= SWEPT; i++)
 		close(workers[i]);
 	close_eye(&eye);
