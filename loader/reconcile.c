@@ -18,7 +18,7 @@
 #define SCAN_TRIES 3
 #define RELEASE_PATIENCE_MS 10000
 #define RELEASE_POLL_MS 10
-#define WINDOW_MARGIN_NS 50000000ULL /* a window that ends sooner is waited for rather than merged with */
+#define WINDOW_MARGIN_NS 30000000ULL /* a window that ends sooner is waited for rather than merged with */
 
 /* A member that is in no slot yet. */
 struct newcomer {
@@ -456,18 +456,21 @@ static int settle_window(struct reconcile *r)
 {
 	const struct sp_view *current = sp_state_current(r->state);
 	const struct sp_view *previous = sp_state_previous(r->state, sp_now_ns());
+	int err = 0;
 
 	if (previous && sp_now_ns() + WINDOW_MARGIN_NS > current->learn_until_ns) {
-		if (r->options->may_not_wait)
-			return -EAGAIN;
-		wait_until(current->learn_until_ns);
-		previous = NULL;
+		if (r->options->may_not_wait) {
+			err = -EAGAIN;
+		} else {
+			wait_until(current->learn_until_ns);
+			previous = NULL;
+		}
 	}
 	r->is_open = previous && r->is_attached;
 	if (previous)
 		r->previous = *previous;
 	r->current = *current;
-	return 0;
+	return err;
 }
 
 /*
@@ -609,9 +612,17 @@ static int prepare(struct reconcile *r)
 	return err ?: mark_dead(r);
 }
 
+/*
+ * Also while a window is waited for: the function is the same as before, and the end of the window, so it may come at
+ * any time. What it takes to get out of sight then passes meanwhile.
+ */
 static int make_room(struct reconcile *r)
 {
-	return settle_window(r) ?: clear_dead(r);
+	int window = settle_window(r), err = 0;
+
+	if (!window || window == -EAGAIN)
+		err = clear_dead(r);
+	return err ?: window;
 }
 
 /* Again from make_room() on if the window ended meanwhile. */

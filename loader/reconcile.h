@@ -55,7 +55,7 @@ struct sp_reconcile_result {
  * The caller holds the lock. Returns 0 or -errno (logged): -EBUSY a foreign program is attached, the group is
  * another user's now, or members are in another sockarray, -EPERM members out of reach, -ENOSPC no slot left, -EINVAL
  * a change that cannot be; with these nothing was changed. -EAGAIN (not logged) only with may_not_wait: a learn window
- * ends in less than 50 ms; what was done until then is in the result.
+ * ends in less than 30 ms; what was done until then is in the result.
  */
 int sp_reconcile(const struct sp_pins *pins, const struct sp_reconcile_options *options,
 		 struct sp_reconcile_result *ret_result);

@@ -24,6 +24,8 @@
 #define JOINS 60
 #define PAUSE_MS \
 	30 /* between two joins, so that each is news of its own; not a multiple of the sweep's second */
+#define WINDOWS 40
+#define WINDOWS_LEFT_MS 40
 #define SWEPT 6
 #define GOAL_MS 50
 
@@ -68,10 +70,21 @@ static void close_eye(struct eye *eye)
 	munmap((void *)eye->views, SP_VIEWS * sizeof(*eye->views));
 }
 
+static const struct sp_view *in_force(const struct eye *eye)
+{
+	return &eye->views[__atomic_load_n(&eye->ctl->current, __ATOMIC_ACQUIRE) % SP_VIEWS];
+}
+
+static __u64 left_of_window(const struct eye *eye)
+{
+	__u64 until = in_force(eye)->learn_until_ns, now = sp_now_ns();
+
+	return until > now ? until - now : 0;
+}
+
 static bool is_enrolled(const struct eye *eye, __u64 cookie)
 {
-	const struct sp_view *view =
-		&eye->views[__atomic_load_n(&eye->ctl->current, __ATOMIC_ACQUIRE) % SP_VIEWS];
+	const struct sp_view *view = in_force(eye);
 
 	for (__u32 slot = 0; slot < view->nslots; slot++) {
 		__u64 there = 0;
@@ -134,9 +147,9 @@ static int compare(const void *a, const void *b)
 
 /*
  * How long it takes is for whoever runs it on an idle machine to judge. What must be so on any is that news were the
- * reason: by the sweep alone it would be half a second.
+ * reason: by the sweep alone it would be half a second. @more: joins that were not measured
  */
-static void judge(const char *what, __u64 *took, size_t count)
+static void judge(const char *what, __u64 *took, size_t count, size_t more)
 {
 	static struct sp_keeper_joins joins;
 	size_t late = 0;
@@ -147,6 +160,7 @@ static void judge(const char *what, __u64 *took, size_t count)
 	print_message("  %s: %zu joins, p50 %.1f ms, p99 %.1f ms, max %.1f ms; %zu later than %d ms\n", what,
 		      count, took[count / 2] / 1e6, took[count * 99 / 100] / 1e6, took[count - 1] / 1e6, late,
 		      GOAL_MS);
+	count += more;
 	sp_keeper_wait_joins(&keeper, count, &joins);
 	assert_int_equal(joins.by_news + joins.by_sweep + joins.without_news, count);
 	if (keeper.has_no_cgroups) {
@@ -184,7 +198,7 @@ static void join_one_by_one(enum sp_protocol protocol, const char *learn, const 
 		workers[i] = open_worker(protocol, PORT, &cookie, &at);
 		took[i] = wait_enrolled(&eye, cookie, at);
 	}
-	judge(what, took, JOINS);
+	judge(what, took, JOINS, 0);
 	for (int i = 0; i <= JOINS; i++)
 		close(workers[i]);
 	close_eye(&eye);
@@ -207,7 +221,7 @@ static void restart_one_by_one(enum sp_protocol protocol, const char *what)
 		workers[i % 3] = open_worker(protocol, PORT, &cookie, &at);
 		took[i] = wait_enrolled(&eye, cookie, at);
 	}
-	judge(what, took, JOINS);
+	judge(what, took, JOINS, 0);
 	assert_int_equal(sp_status_int("g", "enrolled"), 3);
 	for (int i = 0; i < 3; i++)
 		close(workers[i]);
@@ -246,6 +260,38 @@ static void daemon__udp_worker_restarts__enrolled_within_50_ms(void **state)
 	restart_one_by_one(SP_UDP, "UDP, restart");
 }
 
+/*
+ * The change of the last one has opened a window that is about to end: it is waited for, and what the restart needs
+ * before is done meanwhile.
+ */
+static void daemon__udp_worker_restarts_as_a_window_ends__enrolled_within_50_ms(void **state)
+{
+	__u64 took[WINDOWS], cookie, at;
+	struct eye eye;
+	int workers[3];
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		workers[i] = open_worker(SP_UDP, PORT, &cookie, &at);
+	start(SP_UDP, "300ms", 3, &eye);
+	for (int i = 0; i < WINDOWS; i++) {
+		/* Opens a window if none is. */
+		close(workers[0]);
+		workers[0] = open_worker(SP_UDP, PORT, &cookie, &at);
+		wait_enrolled(&eye, cookie, at);
+		while (left_of_window(&eye) > (i % WINDOWS_LEFT_MS + 1) * SP_NS_PER_MS)
+			poll(NULL, 0, 1);
+		close(workers[1]);
+		workers[1] = open_worker(SP_UDP, PORT, &cookie, &at);
+		took[i] = wait_enrolled(&eye, cookie, at);
+	}
+	judge("UDP, restart, up to 40 ms before a window ends", took, WINDOWS, WINDOWS);
+	for (int i = 0; i < 3; i++)
+		close(workers[i]);
+	close_eye(&eye);
+	sp_keeper_stop(&keeper);
+}
+
 /* All of several groups restart at the same moment: the last one is not held up by those before it. */
 static void daemon__groups_restart_together__share_their_waits(void **state)
 {
@@ -275,7 +321,7 @@ static void daemon__groups_restart_together__share_their_waits(void **state)
 	}
 	for (int g = 0; g < GROUPS_MAX; g++)
 		took[g] = wait_enrolled(&eyes[g], cookies[g], at[g]);
-	judge("8 UDP groups at once", took, GROUPS_MAX);
+	judge("8 UDP groups at once", took, GROUPS_MAX, 0);
 	for (int g = 0; g < GROUPS_MAX; g++) {
 		close(workers[g][0]);
 		close(workers[g][1]);
@@ -301,7 +347,7 @@ static void daemon__no_cgroups__the_sweep_alone_does(void **state)
 		took[i] = wait_enrolled(&eye, cookie, at);
 		poll(NULL, 0, 230); /* not in step with the sweep */
 	}
-	judge("UDP, by the sweep alone", took, SWEPT);
+	judge("UDP, by the sweep alone", took, SWEPT, 0);
 	keeper.has_no_cgroups = false;
 	for (int i = 0; i <= SWEPT; i++)
 		close(workers[i]);
@@ -321,6 +367,8 @@ int main(void)
 		cmocka_unit_test_teardown(daemon__tcp_worker_restarts__enrolled_within_50_ms,
 					  sp_keeper_teardown),
 		cmocka_unit_test_teardown(daemon__udp_worker_restarts__enrolled_within_50_ms,
+					  sp_keeper_teardown),
+		cmocka_unit_test_teardown(daemon__udp_worker_restarts_as_a_window_ends__enrolled_within_50_ms,
 					  sp_keeper_teardown),
 		cmocka_unit_test_teardown(daemon__groups_restart_together__share_their_waits,
 					  sp_keeper_teardown),
