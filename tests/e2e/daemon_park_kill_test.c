@@ -153,6 +153,8 @@ static void daemon__killed_50_times_while_the_only_worker_restarts__only_what_it
 		enum moment moment = sp_random_below(&random, MOMENTS);
 		int more = moment == WITH_WORKER ? 2 : 1;
 
+		if (killed + more > KILLS)
+			continue;
 		restart_and_kill(&random, moment);
 		kills[moment] += more;
 		killed += more;
