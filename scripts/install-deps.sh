@@ -35,7 +35,21 @@ has_libfuzzer() {
 
 build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev pkg-config)
 # systemd: for systemd-analyze; nothing of it is started.
-test=(libcmocka-dev iproute2 clang-format shellcheck qemu-system-x86 busybox-static cpio systemd)
+test=(libcmocka-dev iproute2 clang-format shellcheck qemu-system-x86 busybox-static cpio systemd nginx haproxy wrk)
+
+# Asked by packages before they start a service: 101 is no. An operator's own stays; one that an earlier run left behind,
+# because it was killed, is ours.
+readonly POLICY=/usr/sbin/policy-rc.d
+readonly POLICY_MARK='# for as long as scripts/install-deps.sh of steadyport runs'
+
+forbid_services() {
+	[[ ! -e $POLICY && ! -L $POLICY ]] || grep -qxF "$POLICY_MARK" "$POLICY" || return 0
+	trap 'rm -f "$POLICY" "$POLICY.new"' EXIT
+	trap 'exit 130' INT TERM
+	printf '%s\n' '#!/bin/sh' "$POLICY_MARK" 'exit 101' >"$POLICY.new"
+	chmod 755 "$POLICY.new"
+	mv "$POLICY.new" "$POLICY"
+}
 
 (($# > 0)) || usage
 packages=() bpftool='' libfuzzer=''
@@ -85,6 +99,8 @@ if [[ $libfuzzer && $(apt-cache policy libclang-rt-dev 2>/dev/null) == *"Candida
 	missing+=(libclang-rt-dev)
 fi
 echo "installing ${missing[*]}"
+# The tests start servers of their own; the machine shall not begin to serve.
+forbid_services
 apt-get install -y -qq --no-install-recommends "${missing[@]}"
 [[ -z $bpftool ]] || has_bpftool || {
 	echo "scripts/install-deps.sh: bpftool was installed but does not run" >&2
