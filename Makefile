@@ -49,9 +49,11 @@ LOADER_SRCS := $(wildcard loader/*.c)
 TEST_KINDS := unit prog e2e chaos
 # Nothing calls line_buffer.c, so it is linked by name and not from the archive.
 LINE_BUFFER := $(BUILD)/tests/lib/line_buffer.o
-TESTLIB_SRCS := $(filter-out tests/lib/line_buffer.c,$(wildcard tests/lib/*.c))
+TESTLIB_SRCS := $(filter-out tests/lib/line_buffer.c %.bpf.c,$(wildcard tests/lib/*.c))
 
 SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(BUILD)/%.skel.h)
+# The tests' own, of which the loader knows nothing.
+TEST_SKELS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/lib/*.bpf.c))
 LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/%.o)
 LIB_OBJS := $(filter-out $(BUILD)/loader/main.o,$(LOADER_OBJS))
 TESTLIB_OBJS := $(TESTLIB_SRCS:%.c=$(BUILD)/%.o)
@@ -95,15 +97,22 @@ all: $(BUILD)/steadyport ## build the steadyport binary (default)
 
 # --- BPF: bpf/x.bpf.c -> x.bpf.o -> x.skel.h ---
 
-$(BUILD)/%.bpf.o: bpf/%.bpf.c vmlinux/vmlinux.h Makefile
+define compile_bpf
 	$(say) BPF $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CLANG) $(BPF_CFLAGS) $(DEPFLAGS) -MF $(@:.o=.d) -c $< -o $@
 	$(Q)$(LLVM_STRIP) -g $@
+endef
+
+$(BUILD)/%.bpf.o: bpf/%.bpf.c vmlinux/vmlinux.h Makefile
+	$(compile_bpf)
+
+$(BUILD)/tests/%.bpf.o: tests/%.bpf.c vmlinux/vmlinux.h Makefile
+	$(compile_bpf)
 
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(say) SKEL $@
-	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $(notdir $*) > $@
 
 .PHONY: skeletons
 skeletons: $(SKELS) ## build only the BPF objects and their skeletons
@@ -128,7 +137,7 @@ $(BUILD)/steadyport: $(BUILD)/loader/main.o $(BUILD)/libsteadyport.a
 
 # --- tests: tests/KIND/x_test.c -> $(BUILD)/tests/KIND/x_test ---
 
-$(BUILD)/tests/%.o: tests/%.c Makefile | $(SKELS)
+$(BUILD)/tests/%.o: tests/%.c Makefile | $(SKELS) $(TEST_SKELS)
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(TEST_CFLAGS) $(DEPFLAGS) -c $< -o $@

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Connections that come to a listener while it closes. */
+#include "losses.h"
+
+#include <sys/stat.h>
+#include "tests/lib/losses.skel.h"
+
+static struct losses *skel;
+
+void sp_losses_start(__u16 port)
+{
+	struct stat netns;
+
+	assert_null(skel);
+	assert_int_equal(stat("/proc/self/ns/net", &netns), 0);
+	skel = losses__open();
+	assert_non_null(skel);
+	skel->rodata->sp_losses_netns = netns.st_ino;
+	skel->rodata->sp_losses_port = port;
+	assert_int_equal(losses__load(skel), 0);
+	assert_int_equal(losses__attach(skel), 0);
+}
+
+size_t sp_losses_read(void)
+{
+	assert_non_null(skel);
+	return __atomic_load_n(&skel->bss->sp_losses_raced, __ATOMIC_RELAXED);
+}
+
+void sp_losses_stop(void)
+{
+	losses__destroy(skel);
+	skel = NULL;
+}
