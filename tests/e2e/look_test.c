@@ -267,14 +267,6 @@ static void e2e__i8_counters_track_always__one_outcome_for_each_packet(void **st
 
 /* --- the same with plain bpftool and ss --- */
 
-static void need(const char *program)
-{
-	if (sp_run_has(program))
-		return;
-	print_error("%s is not installed\n", program);
-	skip();
-}
-
 /*
  * bpftool prints unsigned 64-bit numbers, half of which are too large for jansson's integers: all are read as
  * reals. What is compared here is small enough to be exact.
@@ -311,7 +303,7 @@ static void e2e__bpftool_on_a_steered_group__shows_readable_names(void **state)
 	json_t *dump;
 
 	(void)state;
-	need("bpftool");
+	sp_run_need("bpftool");
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
 	sp_run("attach", "dns", crew.endpoint, "--track", "always");
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
@@ -393,16 +385,16 @@ static void check_cookies(enum sp_protocol protocol, const char *ss_options)
 static void e2e__cookies_udp__the_same_in_status_bpftool_and_ss(void **state)
 {
 	(void)state;
-	need("bpftool");
-	need("ss");
+	sp_run_need("bpftool");
+	sp_run_need("ss");
 	check_cookies(SP_UDP, "-ulne");
 }
 
 static void e2e__cookies_tcp__the_same_in_status_bpftool_and_ss(void **state)
 {
 	(void)state;
-	need("bpftool");
-	need("ss");
+	sp_run_need("bpftool");
+	sp_run_need("ss");
 	check_cookies(SP_TCP, "-tlne");
 }
 

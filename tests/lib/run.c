@@ -263,6 +263,14 @@ bool sp_run_has(const char *program)
 	return false;
 }
 
+void sp_run_need(const char *program)
+{
+	if (sp_run_has(program))
+		return;
+	print_error("%s is not installed\n", program);
+	skip();
+}
+
 /* --- answers --- */
 
 json_t *sp_run_parse(const char *file, int line, const struct sp_run *run)

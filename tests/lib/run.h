@@ -77,6 +77,8 @@ json_t *sp_run_parse(const char *file, int line, const struct sp_run *run);
 
 /* True if the program is installed. */
 bool sp_run_has(const char *program);
+/* Skips the case, loudly, if it is not. */
+void sp_run_need(const char *program);
 
 /* Fields of a document; the test fails when there is none of that name and type. */
 json_int_t sp_json_int(const json_t *object, const char *key);
