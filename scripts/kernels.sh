@@ -15,7 +15,8 @@
 #	KERNEL_TESTS='*'      which test programs to run: patterns for KIND/NAME, as in 'unit/* prog/steer_test'
 #	KERNEL_TIMEOUT=300    seconds for one kernel to boot and to show the demo
 #	TEST_TIMEOUT=600      seconds more for each test program
-#	CHAOS_SECONDS=20      how long the storms last, where they are among the tests
+#	CHAOS_SECONDS=20, CHAOS_STEPS=100000
+#	                      how long the storms last, where they are among the tests
 #	CI=true, V=1, TEST_TOTALS=FILE      as for tests/run.sh
 #
 # It emulates (TCG), about ten times slower than the machine: /dev/kvm is there on some machines whose guests do
@@ -26,7 +27,7 @@ cd "$(dirname "$0")/.."
 readonly BUILD=${BUILD:-build}
 readonly KERNEL_TIMEOUT=${KERNEL_TIMEOUT:-300}
 readonly TEST_TIMEOUT=${TEST_TIMEOUT:-600}
-readonly CHAOS_SECONDS=${CHAOS_SECONDS:-20}
+readonly CHAOS_SECONDS=${CHAOS_SECONDS:-20} CHAOS_STEPS=${CHAOS_STEPS:-100000}
 readonly KINDS=(unit prog e2e chaos)
 readonly PAGE=docs/kernels.md
 readonly BEGIN='<!-- results: made by scripts/kernels.sh --write -->'
@@ -164,7 +165,7 @@ make_initramfs() {
 		dmesg -n 1
 		ip link set lo up
 		ulimit -n 20000
-		export STEADYPORT=/bin/steadyport HOME=/ CHAOS_SECONDS=$CHAOS_SECONDS
+		export STEADYPORT=/bin/steadyport HOME=/ CHAOS_SECONDS=$CHAOS_SECONDS CHAOS_STEPS=$CHAOS_STEPS TEST_SLOWNESS=6
 		run() {
 			name=\$1
 			shift
@@ -283,7 +284,7 @@ run_here() {
 
 	version=$(uname -r)
 	echo "running on $version"
-	export CHAOS_SECONDS STEADYPORT=$PWD/$BUILD/steadyport
+	export CHAOS_SECONDS CHAOS_STEPS STEADYPORT=$PWD/$BUILD/steadyport
 	echo '[daemon]' >"$scratch/wakes.conf"
 	{
 		inside() {

@@ -8,7 +8,7 @@
 #define NAME "dns"
 #define WORKERS 4
 #define FLOWS 1200
-#define LEARN "1500ms"
+#define LEARN sp_run_window(1500)
 
 static struct sp_crew crew;
 static struct sp_crowd crowd;

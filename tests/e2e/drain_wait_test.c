@@ -30,7 +30,7 @@ static void start_udp(const char *flow_idle)
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	sp_crowd_ask(&crowd, before);
-	sp_run("attach", NAME, crew.endpoint, "--learn", "1s", "--flow-idle", flow_idle);
+	sp_run("attach", NAME, crew.endpoint, "--learn", sp_run_window(1000), "--flow-idle", flow_idle);
 	sp_crowd_stays(&crowd, &crew, before, after);
 	sp_status_wait_settled(NAME);
 	sp_run("sync", NAME);

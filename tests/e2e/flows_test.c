@@ -16,7 +16,7 @@ static void attach(const char *first, const char *second)
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	sp_crowd_ask(&crowd, before);
-	sp_run("attach", NAME, crew.endpoint, "--learn", "1s", first, second);
+	sp_run("attach", NAME, crew.endpoint, "--learn", sp_run_window(1000), first, second);
 	sp_crowd_stays(&crowd, &crew, before, after);
 }
 

@@ -20,7 +20,7 @@
 #define NAME "dns"
 #define WORKERS 3
 #define FLOWS 400
-#define LEARN "1s"
+#define LEARN sp_run_window(1000)
 #define PIN "/sys/fs/bpf/stranger"
 
 static struct sp_crew crew;

@@ -89,7 +89,7 @@ static void e2e__track_transition__keeps_only_flows_that_the_change_would_move(v
 
 	(void)state;
 	start(SP_UDP);
-	sp_run("attach", "dns", crew.endpoint, "--learn", "1s");
+	sp_run("attach", "dns", crew.endpoint, "--learn", sp_run_window(1000));
 	sp_status_wait_settled("dns");
 	sp_crowd_ask(&crowd, before);
 	assert_int_equal(sp_status_int("dns", "kept_flows"), 0);

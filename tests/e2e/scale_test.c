@@ -16,7 +16,7 @@
 #define WORKERS SP_SLOTS_MAX
 #define KILLED (WORKERS / 2)
 #define EACH (SP_BUCKETS / WORKERS) /* buckets of one worker among all */
-#define LEARN "6s" /* a round takes half a second */
+#define LEARN sp_run_window(6000) /* a round takes half a second */
 
 static const struct sp_swarm_options old_flows = {
 	.source_port = 20000, .nports = 32, .naddresses = 320, .rate = 20000

@@ -280,7 +280,7 @@ static void flood__spoofed_flows_in_a_learn_window__table_is_bounded_and_flows_e
 
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
-	sp_run("attach", "dns", crew.endpoint, "--flows", "1024", "--learn", "5s");
+	sp_run("attach", "dns", crew.endpoint, "--flows", "1024", "--learn", sp_run_window(5000));
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 20000, FLOWS);
 	sp_crowd_ask(&crowd, before);
 	sp_status_wait_settled("dns");

@@ -18,7 +18,7 @@
 #define RATE 60000 /* what is aimed at */
 #define RATE_MIN 50000 /* what is promised */
 #define PHASE_MS 2000 /* before, between and after the upgrades */
-#define LEARN "2s"
+#define LEARN sp_run_window(2000)
 
 static const struct sp_swarm_options options = {
 	.source_port = 20000, .nports = 16, .naddresses = 320, .rate = RATE

@@ -8,7 +8,7 @@
 #define NAME "dns"
 #define WORKERS 4
 #define FLOWS 600
-#define LEARN "1s"
+#define LEARN sp_run_window(1000)
 #define ROWS 16 /* of counters, the least that a group has */
 
 static struct sp_crew crew;

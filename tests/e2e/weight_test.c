@@ -14,7 +14,7 @@
 #define PORT 5300
 #define WORKERS 16
 #define LIGHT 5 /* id of the worker whose weight changes */
-#define LEARN "3s" /* a round of the old flows takes a tenth of a second */
+#define LEARN sp_run_window(3000) /* a round of the old flows takes a tenth of a second */
 #define SEED "00112233445566778899aabbccddeeff" /* the same new flows take the same way in every run */
 
 static const struct sp_swarm_options old_flows = {

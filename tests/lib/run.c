@@ -263,6 +263,15 @@ bool sp_run_has(const char *program)
 	return false;
 }
 
+const char *sp_run_window(unsigned int ms)
+{
+	const char *slowness = getenv("TEST_SLOWNESS");
+	static char text[16];
+
+	snprintf(text, sizeof(text), "%ums", ms * (slowness ? atoi(slowness) : 1));
+	return text;
+}
+
 void sp_run_need(const char *program)
 {
 	if (sp_run_has(program))

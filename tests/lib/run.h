@@ -75,6 +75,12 @@ const struct sp_run *sp_run_program(const char *file, int line, int status, cons
 #define sp_run_json(...) sp_run_parse(__FILE__, __LINE__, sp_run(__VA_ARGS__, "--json"))
 json_t *sp_run_parse(const char *file, int line, const struct sp_run *run);
 
+/*
+ * A learn window that is long enough for what a case does in it, "1500ms": so many milliseconds, and $TEST_SLOWNESS
+ * times as many where everything takes that much longer. Valid until the next call.
+ */
+const char *sp_run_window(unsigned int ms);
+
 /* True if the program is installed. */
 bool sp_run_has(const char *program);
 /* Skips the case, loudly, if it is not. */
