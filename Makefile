@@ -242,6 +242,16 @@ $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libsteadypor
 	$(say) LD $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) -fsanitize=fuzzer $(filter %.o,$^) $(filter %.a,$^) $(LIBS) -o $@
 
+.PHONY: coverage
+# Counters that live in a file which the process has mapped: many a process of the tests is killed, and writes nothing
+# at its end.
+COVERAGE_CFLAGS := -O1 -g -fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation \
+	-Wno-unused-command-line-argument
+COVERAGE ?= unit prog e2e
+coverage: ## line coverage of loader/ and include/ by the tests: COVERAGE='unit prog e2e', into $(BUILD)/coverage
+	$(Q)$(MAKE) BUILD=$(BUILD)/coverage CC=$(CLANG) CFLAGS='$(COVERAGE_CFLAGS)' all $(COVERAGE:%=tests-%)
+	$(Q)BUILD=$(BUILD) scripts/coverage.sh $(COVERAGE)
+
 # --- keeping house ---
 
 FORMATTED := $(wildcard bpf/*.[ch] include/steadyport/*.h loader/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
