@@ -18,6 +18,7 @@ CLANG_FORMAT ?= $(firstword $(shell command -v clang-format-14 clang-format) cla
 # Ubuntu's /usr/sbin/bpftool is a script that fails unless the running kernel's own tools are installed.
 BPFTOOL ?= $(eval BPFTOOL := $(or $(shell for tool in bpftool /usr/sbin/bpftool /usr/lib/linux-tools*/*/bpftool; do \
 	$$tool version >/dev/null 2>&1 && { echo $$tool; break; }; done),bpftool))$(BPFTOOL)
+CLANG_TIDY ?= $(firstword $(shell command -v clang-tidy-14 clang-tidy) clang-tidy)
 PKG_CONFIG ?= pkg-config
 ## CFLAGS, LDFLAGS   added to the project's own flags (CFLAGS: -O2 -g)
 CFLAGS ?= -O2 -g
@@ -261,6 +262,23 @@ format: ## bring all sources into the house format
 	$(Q)$(CLANG_FORMAT) -i $(FORMATTED)
 format-check: ## say which sources are not in the house format
 	$(Q)$(CLANG_FORMAT) --dry-run --Werror $(FORMATTED)
+
+# The analyzer takes a minute of each core; a file is looked at again when something that it includes has changed.
+TIDY_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSP_VERSION='"$(VERSION)"' -Iinclude -Iloader -I$(BUILD) $(LIB_CFLAGS)
+.PHONY: tidy cppcheck
+tidy: $(LOADER_SRCS:%.c=$(BUILD)/tidy/%.ok) ## clang-tidy and clang's analyzer over the loader
+$(BUILD)/tidy/%.ok: %.c .clang-tidy scripts/lint/analyzer.h Makefile $(wildcard loader/*.h include/steadyport/*) | $(SKELS)
+	$(say) TIDY $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG_TIDY) --quiet $< -- $(if $(filter %/log.c,$<),,-include scripts/lint/analyzer.h) $(TIDY_CFLAGS) 2>$@.log || \
+		{ cat $@.log; exit 1; }
+	$(Q)touch $@
+# It does not know __attribute__((cleanup)) and calls each sp_autofree a leak; libbpf's macro is not its to expand.
+cppcheck: ## cppcheck over the loader
+	$(Q)cppcheck --quiet --std=c11 --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
+		--suppress=memleak --suppress=resourceLeak --suppress=missingIncludeSystem \
+		'-DLIBBPF_OPTS(TYPE,NAME,...)=struct TYPE NAME = {0}' -D_GNU_SOURCE -DSP_VERSION='"$(VERSION)"' \
+		-Iinclude -Iloader loader
 
 .PHONY: vmlinux-check
 vmlinux-check: ## compare vmlinux/vmlinux.h with the running kernel's BTF

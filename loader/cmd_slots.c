@@ -56,6 +56,7 @@ static int wait_drained(const struct sp_args *args, const struct sp_pins *pins, 
 		sp_render_line("    nothing is left there: it is safe to stop now");
 	if (err != -ETIMEDOUT)
 		return err;
+	/* Only sp_leftover_wait() returns -ETIMEDOUT, and it says what is left. NOLINTNEXTLINE(clang-analyzer-core.*) */
 	sp_refuse(0, "%s: after %s slot %u still has %s", pins->name,
 		  sp_render_duration(args->wait_ns, waited), slot,
 		  sp_leftover_text(&left, state->ctl.protocol, text));

@@ -313,6 +313,7 @@ static bool has_workers(const struct sp_group *group, __u64 parking)
  */
 static int check_place(struct sp_tended *t, const struct sp_groups *groups)
 {
+	/* NOLINTNEXTLINE(clang-analyzer-core.*): it is mapped, or mapping it has failed and this is not called */
 	struct sp_address address = { .family = t->ctl->family };
 	char place[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
 	bool is_same_netns = t->ctl->netns_cookie == t->netns_cookie;

@@ -104,6 +104,8 @@ part_build() {
 part_lint() {
 	step "format" check_format || true
 	step "shellcheck" check_scripts || true
+	step "cppcheck" "${build[@]}" cppcheck || true
+	step "clang-tidy and clang's analyzer" "${build[@]}" tidy || true
 	step "documentation against the binary" check_docs || true
 	step "packaging against the service manager" check_packaging || true
 	step "vmlinux.h against this kernel" "${build[@]}" vmlinux-check || true
