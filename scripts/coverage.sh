@@ -42,13 +42,14 @@ printf '\n%-28s %7s %7s %7s\n' FILE LINES MISSED COVER
 awk -v goal="$GOAL" '
 	$NF !~ /%$/ { next }
 	{ lines = $(NF - 2); missed = $(NF - 1); cover = lines ? 100 * (lines - missed) / lines : 100 }
-	$1 == "TOTAL" { total = cover }
+	{ row = sprintf("%-28s %7d %7d %6.1f%%", $1, lines, missed, cover) }
+	$1 == "TOTAL" { total = cover; last = row; next }
 	{
-		row = sprintf("%-28s %7d %7d %6.1f%%", $1, lines, missed, cover)
 		print row
-		if (cover < goal && $1 != "TOTAL") below = below row "\n"
+		if (cover < goal) below = below row "\n"
 	}
 	END {
+		print last
 		if (below) printf "\nbelow %d%%:\n%s", goal, below
 		exit total < goal
 	}
