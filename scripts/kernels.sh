@@ -30,12 +30,13 @@ readonly TEST_TIMEOUT=${TEST_TIMEOUT:-600}
 readonly CHAOS_SECONDS=${CHAOS_SECONDS:-20} CHAOS_STEPS=${CHAOS_STEPS:-100000}
 readonly KINDS=(unit prog e2e chaos)
 readonly PAGE=docs/kernels.md
-readonly BEGIN='<!-- results: made by scripts/kernels.sh --write -->'
-readonly END='<!-- end of results -->'
+# What stands between these lines is made here. %s: results, budget
+readonly BEGIN='<!-- %s: made by scripts/kernels.sh --write -->'
+readonly END='<!-- end of %s -->'
 
 read -ra patterns <<<"${KERNEL_TESTS-*}"
 passed=0 failed=0 skipped=0
-table='' page_table=''
+table='' page_table='' page_budget=''
 programs=()
 declare -A count
 scratch=$(mktemp -d)
@@ -238,7 +239,7 @@ wakes() {
 
 # report VERSION WHERE CASES-BEFORE FAILED-BEFORE
 report() {
-	local result=ok kind cells=''
+	local result=ok kind cells='' budget
 
 	((failed == $4)) || result=FAIL
 	if [[ $result == FAIL && ${V-} != 1 ]]; then
@@ -250,6 +251,8 @@ report() {
 	for kind in demo "${KINDS[@]}"; do
 		cells+=" ${count[$kind]-0} |"
 	done
+	budget=$(sed -n 's/^budget: //p' "$scratch/console")
+	[[ -z $budget ]] || page_budget+="$budget"$'\n\n'
 	page_table+="| $1 | $2 | $(wakes) |$cells ${count[bad]-0} | ${count[skip]-0} |"$'\n'
 }
 
@@ -311,13 +314,16 @@ run_here() {
 	report "$version" "the machine itself" "$cases_before" "$bad_before"
 }
 
-write_page() {
-	local fresh
+# write_block WHAT TEXT
+write_block() {
+	local begin end fresh
 
-	fresh=$(awk -v begin="$BEGIN" -v end="$END" -v table="$page_table" '
+	# shellcheck disable=SC2059 # both are formats
+	begin=$(printf "$BEGIN" "$1") end=$(printf "$END" "$1")
+	fresh=$(awk -v begin="$begin" -v end="$end" -v text="$2" '
 		$0 == end { hidden = 0 }
 		!hidden { print }
-		$0 == begin { printf "%s", table; hidden = 1 }
+		$0 == begin { print text; hidden = 1 }
 	' "$PAGE")
 	printf '%s\n' "$fresh" >"$PAGE"
 }
@@ -366,7 +372,10 @@ done
 
 printf '\n%-30s %-5s %5s\n%s' KERNEL '' CASES "$table"
 if [[ $does_write == yes && $table != *SKIP* ]]; then
-	write_page
+	write_block results "${page_table}
+Of the tests: \`${KERNEL_TESTS-*}\`"
+	# shellcheck disable=SC2016 # the backticks are Markdown's
+	[[ -z $page_budget ]] || write_block budget "$(printf '```\n%s\n```' "${page_budget%$'\n\n'}")"
 fi
 if [[ ${TEST_TOTALS-} ]]; then
 	echo "$passed $failed $skipped" >>"$TEST_TOTALS"
