@@ -219,7 +219,9 @@ static int socket_of(const struct sp_owner *owner, __u64 cookie, int *ret_fd)
 	if (fd < 0)
 		return errno == EBADF || errno == ESRCH ? -ESTALE : -errno;
 	/* The number may name another file by now. */
-	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &actual, &len) || actual != cookie)
+	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &actual, &len))
+		return errno == ENOTSOCK ? -ESTALE : -errno;
+	if (actual != cookie)
 		return -ESTALE;
 	*ret_fd = sp_take_fd(&fd);
 	return 0;

@@ -23,21 +23,25 @@ static bool is_taken_for_good(const struct sp_member *member, bool is_replaced)
 	return member->is_taken && !(is_replaced && member->array_id && !member->is_array_shared);
 }
 
-static void sort_out(struct sp_newcomers *n, const struct sp_member *member, bool is_replaced)
+static int sort_out(struct sp_newcomers *n, const struct sp_member *member, bool is_replaced)
 {
+	const struct sp_owner *owner = &member->owners[0];
 	sp_autoclose int fd = -1;
 	int err = sp_group_socket(member, &fd);
 
 	if (err == -ESTALE)
-		return; /* closed meanwhile */
-	if (err) {
+		return 0; /* closed meanwhile */
+	if (err == -EPERM || err == -EACCES) {
 		sp_note("member %llu: %s", member->cookie, strerror(-err));
 		n->forbidden++;
+	} else if (err) {
+		return sp_fail(err, "cannot take the socket of %s[%u]", owner->comm, owner->pid);
 	} else if (is_taken_for_good(member, is_replaced)) {
 		n->taken[n->ntaken++] = member;
 	} else {
 		n->members[n->count++] = member;
 	}
+	return 0;
 }
 
 int sp_newcomers_find(const struct sp_state *state, const struct sp_group *group, bool is_replaced,
@@ -48,16 +52,19 @@ int sp_newcomers_find(const struct sp_state *state, const struct sp_group *group
 		.taken = calloc(group->nmembers + 1, sizeof(*n.taken)),
 		.unseen = group->size > group->nmembers ? group->size - group->nmembers : 0,
 	};
+	int err = 0;
 
 	if (!n.members || !n.taken)
 		return sp_fail(-ENOMEM, "cannot sort the members of a group");
-	for (size_t i = 0; i < group->nmembers; i++) {
+	for (size_t i = 0; !err && i < group->nmembers; i++) {
 		const struct sp_member *member = &group->members[i];
 
 		/* A connected UDP socket gets its peer's packets without us and nobody else's with us. */
 		if (!member->is_connected && sp_state_slot_of(state, member->cookie) < 0)
-			sort_out(&n, member, is_replaced);
+			err = sort_out(&n, member, is_replaced);
 	}
+	if (err)
+		return err;
 	*ret_newcomers = n;
 	n = (struct sp_newcomers){ 0 };
 	return 0;

@@ -238,7 +238,7 @@ static int enrol_one(struct reconcile *r, const struct newcomer *n)
 	const struct sp_owner *owner = &n->member->owners[0];
 	struct sp_info *info = &r->state->info[n->slot];
 	const struct sp_info before = *info;
-	int err;
+	int err, failed;
 
 	info->incarnation++;
 	info->state = SP_SLOT_LIVE;
@@ -267,19 +267,28 @@ static int enrol_one(struct reconcile *r, const struct newcomer *n)
 		return 0;
 	}
 
-	if (err == -EBUSY)
+	switch (err) {
+	case -EINVAL: /* these two: closed meanwhile */
+	case -ESTALE:
+		err = 0;
+		break;
+	case -EBUSY:
 		sp_warn("%s: the socket of %s[%u] (cookie %llu) is in another BPF map already, so it cannot be enrolled",
 			r->pins->name, owner->comm, owner->pid, n->member->cookie);
-	else if (err != -EINVAL && err != -ESTALE) /* these two: closed meanwhile */
-		sp_warn("%s: cannot enrol %s[%u] (cookie %llu): %s", r->pins->name, owner->comm, owner->pid,
-			n->member->cookie, strerror(-err));
+		err = 0;
+		break;
+	default: /* without it the others would be given its flows */
+		sp_fail(err, "%s: cannot enrol %s[%u] (cookie %llu)", r->pins->name, owner->comm, owner->pid,
+			n->member->cookie);
+	}
 	r->slots.slot[n->slot].is_live = false;
 	if (before.state == SP_SLOT_FREE)
 		r->slots.slot[n->slot].is_assigned = false;
 	info->state = before.state;
 	info->cookie = before.cookie;
 	info->died_at = before.died_at;
-	return sp_state_write_info(r->pins, n->slot, info);
+	failed = sp_state_write_info(r->pins, n->slot, info);
+	return err ?: failed;
 }
 
 static int enrol(struct reconcile *r)
