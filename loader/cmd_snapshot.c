@@ -196,7 +196,7 @@ static int refuse_keyless(const struct sp_dump *dump)
 	return -EINVAL;
 }
 
-static int attach(const struct sp_pins *pins, const struct sp_group *group)
+static int attach(const struct sp_pins *pins, const struct sp_group *group, bool *ret_did_attach)
 {
 	const struct sp_reconcile_options options = { .may_be_partial = true };
 	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
@@ -206,6 +206,7 @@ static int attach(const struct sp_pins *pins, const struct sp_group *group)
 	if (!result)
 		return sp_fail(-ENOMEM, "cannot attach %s", pins->name);
 	err = sp_reconcile(pins, &options, result);
+	*ret_did_attach = result->did_attach;
 	if (err)
 		return err;
 	sp_render_line("%s: restored, and attached program %u to %u member%s of %s, %u of them new",
@@ -220,6 +221,7 @@ static int restore(const struct sp_args *args, struct sp_dump *dump)
 	sp_autogroups struct sp_groups *groups = NULL;
 	const struct sp_group *group;
 	sp_autoclose int lock = -1;
+	bool did_attach = false;
 	int err;
 
 	err = refuse_keyless(dump);
@@ -241,11 +243,15 @@ static int restore(const struct sp_args *args, struct sp_dump *dump)
 	err = err ?: fill(&pins, group, dump);
 	err = err ?: sp_pin_publish(args->bpffs, &pins);
 	if (!err && group)
-		err = attach(&pins, group);
+		err = attach(&pins, group, &did_attach);
 	else if (!err)
 		sp_render_line("%s: restored; nobody listens there now. When they do: steadyport sync %s",
 			       pins.name, pins.name);
-	if (err && pins.slots >= 0) {
+	/* Once it is attached the slots are needed. */
+	if (err && did_attach) {
+		sp_hint("it is attached all the same; to do what is left to do: steadyport sync %s",
+			dump->name);
+	} else if (err && pins.slots >= 0) {
 		sp_state_empty_slots(pins.slots);
 		sp_pin_remove(args->bpffs, dump->name);
 	}

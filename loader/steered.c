@@ -211,7 +211,10 @@ int sp_steered_attach(const char *bpffs, const char *name, const struct sp_group
 		sp_refuse(0, "the members of %s went away while it was being attached", name);
 		err = -ENOENT;
 	}
-	if (err && is_new) {
+	/* Once it is attached the slots are needed. */
+	if (err && is_new && ret_result->did_attach) {
+		sp_hint("it is attached all the same; to do what is left to do: steadyport sync %s", name);
+	} else if (err && is_new) {
 		sp_state_empty_slots(pins.slots);
 		sp_pin_remove(bpffs, name);
 	}
