@@ -149,53 +149,67 @@ static int find_group(const char *bpffs, const char *name, char path[PATH_MAX])
 	return 0;
 }
 
-static struct bpf_prog_info program_info(int prog)
+static int program_info(const char *path, int prog, struct bpf_prog_info *ret_info)
 {
-	struct bpf_prog_info info = { 0 };
-	__u32 len = sizeof(info);
+	__u32 len = sizeof(*ret_info);
+	int err;
 
-	if (bpf_obj_get_info_by_fd(prog, &info, &len))
-		info = (struct bpf_prog_info){ 0 };
-	return info;
+	memset(ret_info, 0, sizeof(*ret_info));
+	err = bpf_obj_get_info_by_fd(prog, ret_info, &len);
+	return err ? sp_fail(err, "cannot read %s/" SP_PIN_PROG, path) : 0;
 }
 
 /* The id of the program before, 0 when there is none; see sp_pin_has_predecessor(). */
-static __u32 predecessor_of(const char *bpffs, const struct sp_pins *pins)
+static int predecessor_of(const char *bpffs, const struct sp_pins *pins, __u32 *ret_id)
 {
-	struct bpf_prog_info info;
+	struct bpf_prog_info staged, published;
 	sp_autoclose int prog = -1;
 	char path[PATH_MAX];
+	int err;
 
+	*ret_id = 0;
 	sp_pin_group_path(bpffs, STAGING_PREFIX, pins->name, path);
-	if (open_object(path, SP_PIN_PROG, &prog))
-		return 0;
-	info = program_info(prog);
-	return info.load_time < program_info(pins->prog).load_time ? info.id : 0;
+	err = open_object(path, SP_PIN_PROG, &prog);
+	if (err)
+		return err == -ENOENT ? 0 : sp_fail(err, "cannot open %s/" SP_PIN_PROG, path);
+	err = program_info(path, prog, &staged);
+	err = err ?: program_info(path, pins->prog, &published);
+	if (!err && staged.load_time < published.load_time)
+		*ret_id = staged.id;
+	return err;
 }
 
-bool sp_pin_has_predecessor(const char *bpffs, const struct sp_pins *pins)
+int sp_pin_has_predecessor(const char *bpffs, const struct sp_pins *pins, bool *ret_has)
 {
-	return predecessor_of(bpffs, pins) != 0;
+	__u32 id;
+	int err = predecessor_of(bpffs, pins, &id);
+
+	*ret_has = id;
+	return err;
 }
 
 /*
  * The program is asked for last and deleted first, so if it is there all else was: without sp_carried it is of an
  * ABI version that had none.
  */
-static void open_predecessor(const char *bpffs, struct sp_pins *pins)
+static int open_predecessor(const char *bpffs, struct sp_pins *pins)
 {
 	char path[PATH_MAX];
+	int err;
 
 	sp_pin_group_path(bpffs, STAGING_PREFIX, pins->name, path);
-	if (open_object(path, SP_PIN_COUNTERS, &pins->old_counters))
-		return;
-	if (open_object(path, SP_PIN_CARRIED, &pins->old_carried))
-		pins->old_carried = -1;
-	pins->old_program_id = predecessor_of(bpffs, pins);
-	if (pins->old_program_id)
-		return;
+	err = open_object(path, SP_PIN_COUNTERS, &pins->old_counters);
+	err = err ?: open_object(path, SP_PIN_CARRIED, &pins->old_carried);
+	if (err && err != -ENOENT)
+		return sp_fail(err, "cannot open what is in %s", path);
+	if (pins->old_counters < 0)
+		return 0;
+	err = predecessor_of(bpffs, pins, &pins->old_program_id);
+	if (err || pins->old_program_id)
+		return err;
 	sp_close_fd(&pins->old_counters);
 	sp_close_fd(&pins->old_carried);
+	return 0;
 }
 
 static int open_pins(const char *bpffs, const char *name, __u32 oldest, struct sp_pins *ret_pins)
@@ -216,7 +230,9 @@ static int open_pins(const char *bpffs, const char *name, __u32 oldest, struct s
 	if (err)
 		return err;
 	snprintf(pins.name, sizeof(pins.name), "%s", name);
-	open_predecessor(bpffs, &pins);
+	err = open_predecessor(bpffs, &pins);
+	if (err)
+		return err;
 	*ret_pins = pins;
 	pins = (struct sp_pins)SP_PINS_NONE;
 	return 0;
@@ -272,16 +288,22 @@ int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret
 	return open_program(bpffs, "", name, ret_pins);
 }
 
-void sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2])
+int sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2])
 {
 	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	struct bpf_prog_info info;
+	int err;
 
 	ret_ids[0] = 0;
 	ret_ids[1] = 0;
-	if (sp_pin_open_program(bpffs, name, &pins))
-		return;
-	ret_ids[0] = program_info(pins.prog).id;
-	ret_ids[1] = predecessor_of(bpffs, &pins);
+	err = sp_pin_open_program(bpffs, name, &pins);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = program_info(name, pins.prog, &info);
+	if (err)
+		return err;
+	ret_ids[0] = info.id;
+	return predecessor_of(bpffs, &pins, &ret_ids[1]);
 }
 
 int sp_pin_open_staged_program(const char *bpffs, const char *name, struct sp_pins *ret_pins)
@@ -314,13 +336,22 @@ int sp_pin_open_info(const char *bpffs, const char *name)
 	return open_published(bpffs, name, SP_PIN_INFO);
 }
 
-__u64 sp_pin_identity(const char *bpffs, const char *name)
+int sp_pin_identity(const char *bpffs, const char *name, __u64 *ret_identity)
 {
 	char path[PATH_MAX];
 	struct stat st;
 
+	*ret_identity = 0;
 	sp_pin_group_path(bpffs, "", name, path);
-	return stat(path, &st) ? 0 : st.st_ino;
+	if (stat(path, &st))
+		return errno == ENOENT ? 0 : sp_fail(-errno, "cannot look for %s", path);
+	*ret_identity = st.st_ino;
+	return 0;
+}
+
+static bool may_exist(const char *path)
+{
+	return access(path, F_OK) == 0 || errno != ENOENT;
 }
 
 bool sp_pin_exists(const char *bpffs, const char *name)
@@ -328,7 +359,7 @@ bool sp_pin_exists(const char *bpffs, const char *name)
 	char path[PATH_MAX];
 
 	sp_pin_group_path(bpffs, "", name, path);
-	return access(path, F_OK) == 0;
+	return may_exist(path);
 }
 
 bool sp_pin_is_staged(const char *bpffs, const char *name)
@@ -336,7 +367,7 @@ bool sp_pin_is_staged(const char *bpffs, const char *name)
 	char path[PATH_MAX];
 
 	sp_pin_group_path(bpffs, STAGING_PREFIX, name, path);
-	return access(path, F_OK) == 0;
+	return may_exist(path);
 }
 
 /* Deletes a directory of pins, the program first: see open_predecessor(). What is not there is no error. */
@@ -460,22 +491,27 @@ int sp_pin_list(const char *bpffs, char (**ret_names)[SP_NAME_MAX + 1], size_t *
 			return err;
 		}
 	}
-	while (dir && (entry = readdir(dir))) {
+	/* readdir() tells its errors by errno alone. */
+	for (errno = 0; dir && (entry = readdir(dir)); errno = 0) {
 		void *grown;
 
 		if (!sp_name_is_valid(entry->d_name))
 			continue;
 		grown = reallocarray(names, count + 1, sizeof(*names));
 		if (!grown) {
-			free(names);
-			closedir(dir);
-			return sp_fail(-ENOMEM, "cannot list %s", path);
+			errno = ENOMEM;
+			break;
 		}
 		names = grown;
 		strcpy(names[count++], entry->d_name); /* a valid name fits */
 	}
+	err = dir ? -errno : 0;
 	if (dir)
 		closedir(dir);
+	if (err) {
+		free(names);
+		return sp_fail(err, "cannot read %s", path);
+	}
 	if (count)
 		qsort(names, count, sizeof(*names), compare_names);
 	*ret_names = names;

@@ -89,22 +89,25 @@ int sp_pin_open_program(const char *bpffs, const char *name, struct sp_pins *ret
 
 /*
  * The kernel ids of NAME's program and, while that is being replaced, of the one before it, whatever version made
- * them; 0 for one that is not there.
+ * them; 0 for one that is not there. Returns 0, or -errno (logged); what could be read is in @ret_ids then.
  */
-void sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2]);
+int sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2]);
 
 /* Only the sockarray, the slots' records or sp_ctl, whatever version made it: an fd, or -errno (not logged). */
 int sp_pin_open_slots(const char *bpffs, const char *name);
 int sp_pin_open_ctl(const char *bpffs, const char *name);
 int sp_pin_open_info(const char *bpffs, const char *name);
 
-/* A number that is another one when NAME is removed and made again, or exchanged; 0: it has no pins. */
-__u64 sp_pin_identity(const char *bpffs, const char *name);
+/*
+ * A number that is another one when NAME is removed and made again, or exchanged; 0: it has no pins. Returns 0, or
+ * -errno (logged) when that cannot be told.
+ */
+int sp_pin_identity(const char *bpffs, const char *name, __u64 *ret_identity);
 
-/* True when NAME has pins, readable or not. */
+/* True when NAME has pins, readable or not; also when that cannot be told: whoever opens them learns why. */
 bool sp_pin_exists(const char *bpffs, const char *name);
 
-/* True when a killed attach or detach of NAME has left its staging directory; sp_pin_remove() removes it. */
+/* True when a killed attach or detach of NAME has left its staging directory, or that cannot be told. */
 bool sp_pin_is_staged(const char *bpffs, const char *name);
 
 /* Stage these objects and publish them under pins->name. Removes a stale staging of that name first. */
@@ -118,9 +121,9 @@ int sp_pin_exchange(const char *bpffs, const struct sp_pins *pins);
 
 /*
  * True when what is staged for NAME is the program before, not yet removed; false also for a successor that a killed
- * command never put in force. The later of the two was loaded later.
+ * command never put in force. The later of the two was loaded later. Returns 0, or -errno (logged).
  */
-bool sp_pin_has_predecessor(const char *bpffs, const struct sp_pins *pins);
+int sp_pin_has_predecessor(const char *bpffs, const struct sp_pins *pins, bool *ret_has);
 
 /* Removes what is staged for NAME. Removing what is not there is no error. */
 int sp_pin_unstage(const char *bpffs, const char *name);

@@ -102,7 +102,9 @@ static int refuse_taken(const char *bpffs, const struct sp_group *group)
 	for (size_t i = 0; !err && i < count; i++) {
 		__u32 ids[2];
 
-		sp_pin_program_ids(bpffs, names[i], ids);
+		err = sp_pin_program_ids(bpffs, names[i], ids);
+		if (err)
+			break;
 		if (group->prog_id && (ids[0] == group->prog_id || ids[1] == group->prog_id)) {
 			sp_refuse(0, "%s is steered already, as %s", sp_group_endpoint(group, endpoint),
 				  names[i]);

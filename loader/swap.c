@@ -80,12 +80,15 @@ static int complete(const char *bpffs, const struct sp_pins *old, struct sp_pins
 int sp_swap_complete(const char *bpffs, struct sp_pins *pins)
 {
 	sp_autopins struct sp_pins old = SP_PINS_NONE;
-	bool was_attached;
+	bool has_predecessor, was_attached;
 	int err;
 
 	if (!sp_pin_is_staged(bpffs, pins->name))
 		return 0;
-	if (!sp_pin_has_predecessor(bpffs, pins))
+	err = sp_pin_has_predecessor(bpffs, pins, &has_predecessor);
+	if (err)
+		return err;
+	if (!has_predecessor)
 		return sp_pin_unstage(bpffs, pins->name);
 	sp_note("completing the replacement of the program of %s", pins->name);
 	err = sp_pin_open_staged_program(bpffs, pins->name, &old);

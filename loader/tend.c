@@ -244,10 +244,11 @@ static __u64 mix(__u64 x)
 
 static struct sp_tend_look look(const struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
 {
-	struct sp_tend_look look = { .pins = sp_pin_identity(bpffs, t->config.name),
-				     .netns = t->netns_cookie };
+	struct sp_tend_look look = { .netns = t->netns_cookie };
 	const struct sp_group *g = find_group(t, groups, &look.fit);
 
+	if (sp_pin_identity(bpffs, t->config.name, &look.pins))
+		look.pins = t->last.pins;
 	if (t->ctl)
 		look.view = __atomic_load_n(&t->ctl->current, __ATOMIC_RELAXED);
 	if (!g)
@@ -344,10 +345,13 @@ static int check_place(struct sp_tended *t, const struct sp_groups *groups)
 /* Opens what is pinned under the name. Returns 0 or -errno (logged); -ENOENT (not logged): nothing is. */
 static int open_pins(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
 {
-	__u64 identity = sp_pin_identity(bpffs, t->config.name);
-	bool is_other = identity != t->identity;
-	int err;
+	__u64 identity;
+	bool is_other;
+	int err = sp_pin_identity(bpffs, t->config.name, &identity);
 
+	if (err)
+		return err;
+	is_other = identity != t->identity;
 	if (is_other)
 		forget_pins(t);
 	t->identity = identity;
