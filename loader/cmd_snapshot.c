@@ -155,6 +155,8 @@ static int restore_counters(const struct sp_pins *pins, const struct sp_dump *du
 {
 	__u32 nslots = sp_state_counter_slots(pins);
 
+	if (!nslots)
+		return -EIO;
 	for (__u32 row = 0; row < dump->nrows; row++) {
 		__u32 to = row + 1 == dump->nrows ? nslots : row;
 		int err = to > nslots ? -E2BIG :

@@ -324,11 +324,13 @@ int sp_state_counters(const struct sp_pins *pins, struct sp_counters **ret_rows,
 
 int sp_state_carry_counters(const struct sp_pins *pins)
 {
-	__u32 n = sp_state_counter_slots(pins) + 1;
+	__u32 nslots = sp_state_counter_slots(pins), n = nslots + 1;
 	sp_autofree struct sp_counters *rows = calloc(n, sizeof(*rows));
 	sp_autofree __u32 *keys = calloc(n, sizeof(*keys));
 	int err = 0;
 
+	if (!nslots)
+		return -EIO;
 	if (!rows || !keys)
 		return sp_fail(-ENOMEM, "cannot carry the counters of %s over", pins->name);
 	if (pins->old_counters >= 0)
@@ -346,17 +348,27 @@ __u32 sp_state_counter_slots(const struct sp_pins *pins)
 	struct bpf_map_info info = { 0 };
 	__u32 len = sizeof(info);
 
-	return bpf_obj_get_info_by_fd(pins->counters, &info, &len) ? 0 : info.max_entries - 1;
+	int err = bpf_obj_get_info_by_fd(pins->counters, &info, &len);
+
+	if (err) {
+		sp_fail(err, "cannot read " SP_PIN_COUNTERS " of %s", pins->name);
+		return 0;
+	}
+	return info.max_entries - 1;
 }
 
 int sp_state_count_forgotten(const struct sp_pins *pins, __u32 slot, __u64 settled, __u64 expired)
 {
-	__u32 nslots = sp_state_counter_slots(pins), row = slot < nslots ? slot : nslots;
-	struct sp_counters counters;
+	struct sp_counters counters = { 0 };
+	__u32 nslots, row;
 	int err;
 
 	if (!settled && !expired)
 		return 0;
+	nslots = sp_state_counter_slots(pins);
+	if (!nslots)
+		return -EIO;
+	row = slot < nslots ? slot : nslots;
 	err = bpf_map_lookup_elem(pins->carried, &row, &counters);
 	counters.settled += settled;
 	counters.expired += expired;

@@ -90,7 +90,7 @@ int sp_state_each_flow(const struct sp_pins *pins,
  */
 int sp_state_counters(const struct sp_pins *pins, struct sp_counters **ret_rows, __u32 *ret_count);
 
-/* Slots that have a row of their own in sp_counters; 0 when that cannot be told. */
+/* Slots that have a row of their own in sp_counters; 0 (logged) when that cannot be told. */
 __u32 sp_state_counter_slots(const struct sp_pins *pins);
 
 /* sp_carried becomes all that the programs before this one have counted. They must have ended. May be repeated. */

@@ -59,7 +59,7 @@ static int write_empty_view(const struct sp_pins *pins)
 	sp_autofree struct sp_view *view = calloc(1, sizeof(*view));
 
 	if (!view)
-		return -ENOMEM;
+		return sp_fail(-ENOMEM, "cannot write the first view of %s", pins->name);
 	view->kind = SP_VIEW_TABLE;
 	view->prev = SP_VIEW_NONE;
 	for (__u32 b = 0; b < SP_BUCKETS; b++)

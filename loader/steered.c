@@ -227,7 +227,9 @@ int sp_steered_attach(const char *bpffs, const char *name, const struct sp_group
 
 bool sp_steered_lacks_room(const struct sp_pins *pins, const struct sp_reconcile_result *result)
 {
-	return result->nslots > sp_state_counter_slots(pins);
+	__u32 slots = sp_state_counter_slots(pins);
+
+	return slots && result->nslots > slots;
 }
 
 int sp_steered_make_room(const char *bpffs, struct sp_pins *pins, struct sp_reconcile_result *result)

@@ -108,7 +108,8 @@ int sp_swap(const char *bpffs, struct sp_pins *pins, __u32 nslots, bool *ret_was
 	err = bpf_map_lookup_elem(pins->ctl, &zero, &ctl);
 	if (err)
 		return sp_fail(err, "cannot read " SP_PIN_CTL " of %s", pins->name);
-	err = sp_steer_reload(pins, &ctl, nslots ?: sp_state_counter_slots(pins), &new);
+	nslots = nslots ?: sp_state_counter_slots(pins);
+	err = nslots ? sp_steer_reload(pins, &ctl, nslots, &new) : -EIO;
 	err = err ?: sp_pin_exchange(bpffs, &new);
 	if (err)
 		return err;
