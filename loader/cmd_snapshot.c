@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <bpf/bpf.h>
 #include "cleanup.h"
 #include "cmd.h"
@@ -16,6 +17,9 @@
 #include "reconcile.h"
 #include "render.h"
 #include "steer.h"
+
+#define RELEASE_PATIENCE_MS 2000
+#define RELEASE_POLL_MS 10
 
 enum sp_exit sp_cmd_snapshot(const struct sp_args *args)
 {
@@ -87,13 +91,30 @@ static const struct sp_member *find_member(const struct sp_group *group, __u64 c
 	return NULL;
 }
 
+/*
+ * A socket fits one sockarray. What a killed restore has staged was removed, but lets its sockets go only when the
+ * kernel has freed its maps, which takes a grace period or two.
+ */
+static int put_in_slot(const struct sp_pins *pins, __u32 slot, int socket)
+{
+	const struct timespec tick = { .tv_nsec = RELEASE_POLL_MS * 1000000L };
+	__u64 value = socket;
+	int err = bpf_map_update_elem(pins->slots, &slot, &value, BPF_ANY);
+
+	for (int waited_ms = 0; err == -EBUSY && waited_ms < RELEASE_PATIENCE_MS;
+	     waited_ms += RELEASE_POLL_MS) {
+		nanosleep(&tick, NULL);
+		err = bpf_map_update_elem(pins->slots, &slot, &value, BPF_ANY);
+	}
+	return err;
+}
+
 /* A slot whose very member still lives gets it back, as the worker it is; the others are dead. */
 static int restore_slot(const struct sp_pins *pins, const struct sp_group *group, struct sp_info *info,
 			__u32 slot)
 {
 	const struct sp_member *member = find_member(group, info->cookie);
 	sp_autoclose int socket = -1;
-	__u64 value;
 	int err = -ESTALE;
 
 	if (info->state == SP_SLOT_PARKED)
@@ -101,8 +122,7 @@ static int restore_slot(const struct sp_pins *pins, const struct sp_group *group
 	if (info->state != SP_SLOT_FREE && member && !member->is_connected)
 		err = sp_group_socket(member, &socket);
 	if (!err) {
-		value = socket;
-		err = bpf_map_update_elem(pins->slots, &slot, &value, BPF_ANY);
+		err = put_in_slot(pins, slot, socket);
 		if (err)
 			return sp_fail(err, "cannot put the socket with cookie %llu into slot %u",
 				       info->cookie, slot);
@@ -241,7 +261,8 @@ static int restore(const struct sp_args *args, struct sp_dump *dump)
 		sp_hint("see which: steadyport groups");
 		return -EBUSY;
 	}
-	err = sp_steer_load(dump->name, &dump->ctl, dump->nrows - 1, dump->flows_room ?: 1, &pins);
+	err = sp_pin_unstage(args->bpffs, dump->name);
+	err = err ?: sp_steer_load(dump->name, &dump->ctl, dump->nrows - 1, dump->flows_room ?: 1, &pins);
 	err = err ?: fill(&pins, group, dump);
 	err = err ?: sp_pin_publish(args->bpffs, &pins);
 	if (!err && group)
