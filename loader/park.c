@@ -22,6 +22,7 @@
 #define MIGRATE_SYSCTL "/proc/sys/net/ipv4/tcp_migrate_req"
 #define RENEW_PAUSE_NS \
 	1000000000ULL /* what waits though workers are live would wait again: not in a busy loop */
+#define RETRY_NS 1000000000ULL /* after a socket could not be opened */
 
 static const __u32 slot = SP_SLOT_PARK;
 
@@ -32,6 +33,7 @@ struct sp_park {
 	int fd; /* -1: none is open */
 	__u64 cookie;
 	int told; /* the error of the last try, which was logged */
+	__u64 retry_ns; /* 0: the last try did not fail */
 };
 
 /* --- what to do --- */
@@ -75,19 +77,24 @@ __u64 sp_park_deadline_ns(const struct sp_park_memory *memory, const struct sp_p
 
 /* --- the slot --- */
 
-static __u64 read_slot(int slots)
+/* @ret_cookie: 0: it is empty */
+static int read_slot(int slots, __u64 *ret_cookie)
 {
-	__u64 cookie = 0;
+	int err = bpf_map_lookup_elem(slots, &slot, ret_cookie);
 
-	return bpf_map_lookup_elem(slots, &slot, &cookie) ? 0 : cookie;
+	if (err)
+		*ret_cookie = 0;
+	return err == -ENOENT ? 0 : err;
 }
 
 /* Free, or marked by a daemon that has died since. */
 static bool has_room(const struct sp_pins *pins)
 {
 	struct sp_info info;
+	__u64 cookie;
 
-	return !read_slot(pins->slots) && !bpf_map_lookup_elem(pins->info, &slot, &info) &&
+	return !read_slot(pins->slots, &cookie) && !cookie &&
+	       !bpf_map_lookup_elem(pins->info, &slot, &info) &&
 	       (info.state == SP_SLOT_FREE || info.state == SP_SLOT_PARKED);
 }
 
@@ -130,12 +137,11 @@ static int read_cookie(int fd, __u64 *ret_cookie)
 	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, ret_cookie, &len) ? -errno : 0;
 }
 
-static bool is_listening(int fd)
+static int read_listening(int fd, int *ret_is_listening)
 {
-	int is = 0;
-	socklen_t len = sizeof(is);
+	socklen_t len = sizeof(*ret_is_listening);
 
-	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &is, &len) && is;
+	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ret_is_listening, &len) ? -errno : 0;
 }
 
 static int put_in_slot(const struct sp_pins *pins, int fd)
@@ -152,11 +158,12 @@ static int put_in_slot(const struct sp_pins *pins, int fd)
 static int open_beside(struct sp_park *park, const struct sp_pins *pins, const struct sp_member *member)
 {
 	sp_autoclose int socket = -1, fd = -1;
+	int is_listening, err;
 	__u64 cookie;
-	int err;
 
 	err = sp_group_socket(member, &socket);
-	if (!err && !is_listening(socket))
+	err = err ?: read_listening(socket, &is_listening);
+	if (!err && !is_listening)
 		err = -ESTALE;
 	err = err ?: sp_sibling_make(socket, &fd);
 	err = err ?: read_cookie(fd, &cookie);
@@ -207,8 +214,11 @@ static int open_park(struct sp_park *park, const struct sp_pins *pins, const str
 {
 	int err = open_socket(park, pins, group);
 
-	if (err && err != -ESTALE)
+	park->retry_ns = 0;
+	if (err && err != -ESTALE) {
 		tell_failure(park, err);
+		park->retry_ns = sp_now_ns() + RETRY_NS;
+	}
 	if (!err)
 		park->told = 0;
 	return err;
@@ -290,6 +300,7 @@ static void renew(struct sp_park *park, const struct sp_pins *pins, const struct
 		/* Better in the slot that is not marked than nowhere; the next pass tries again. */
 		park->fd = sp_take_fd(&old);
 		mark_slot(pins, park->cookie);
+		park->memory.alone_since_ns = park->look.now_ns;
 		return;
 	}
 	stop(&old);
@@ -339,7 +350,12 @@ void sp_park_set_patience(struct sp_park *park, __u64 patience_ns)
 /* Somebody has stopped it, or needed its slot for a worker. */
 static void drop_if_lost(struct sp_park *park, const struct sp_pins *pins)
 {
-	if (park->fd < 0 || (is_listening(park->fd) && read_slot(pins->slots) == park->cookie))
+	int is_listening;
+	__u64 cookie;
+
+	/* Where that cannot be told just now the next look will show it. */
+	if (park->fd < 0 || read_listening(park->fd, &is_listening) || read_slot(pins->slots, &cookie) ||
+	    (is_listening && cookie == park->cookie))
 		return;
 	sp_note("%s: the parking socket was stopped by a command", park->name);
 	stop(&park->fd);
@@ -404,7 +420,9 @@ int sp_park_fd(const struct sp_park *park)
 
 __u64 sp_park_next_ns(const struct sp_park *park)
 {
-	return sp_park_deadline_ns(&park->memory, &park->look);
+	__u64 next = sp_park_deadline_ns(&park->memory, &park->look);
+
+	return !next || (park->retry_ns && park->retry_ns < next) ? park->retry_ns : next;
 }
 
 __u32 sp_park_waiting(const struct sp_park *park)
@@ -414,9 +432,11 @@ __u32 sp_park_waiting(const struct sp_park *park)
 
 void sp_park_close(struct sp_park *park, const struct sp_pins *pins, bool is_attached)
 {
+	int is_listening;
+
 	if (park->fd < 0)
 		return;
-	if (is_attached || !is_listening(park->fd))
+	if (is_attached || (!read_listening(park->fd, &is_listening) && !is_listening))
 		stop(&park->fd);
 	else
 		leave(park);
@@ -435,25 +455,37 @@ void sp_park_free(struct sp_park **park)
 
 /* --- from outside --- */
 
-__u64 sp_park_cookie(int slots, int info)
+static int find(int slots, int info, __u64 *ret_cookie)
 {
 	struct sp_info record;
+	int err;
 
-	if (slots < 0 || info < 0 || bpf_map_lookup_elem(info, &slot, &record) ||
-	    record.state != SP_SLOT_PARKED)
-		return 0;
-	return read_slot(slots);
+	*ret_cookie = 0;
+	err = bpf_map_lookup_elem(info, &slot, &record);
+	if (err || record.state != SP_SLOT_PARKED)
+		return err;
+	return read_slot(slots, ret_cookie);
+}
+
+__u64 sp_park_cookie(int slots, int info)
+{
+	__u64 cookie;
+
+	return slots < 0 || info < 0 || find(slots, info, &cookie) ? 0 : cookie;
 }
 
 int sp_park_stop(int slots, int info, const struct sp_groups *groups)
 {
-	__u64 cookie = sp_park_cookie(slots, info);
 	const struct sp_member *member;
 	sp_autoclose int socket = -1;
+	__u64 cookie;
 	int err;
 
-	if (!cookie)
+	if (slots < 0 || info < 0)
 		return 0;
+	err = find(slots, info, &cookie);
+	if (err || !cookie)
+		return err;
 	member = sp_groups_member(groups, cookie);
 	if (!member)
 		return -EPERM;

@@ -310,9 +310,9 @@ static int detach_everywhere(const struct sp_pins *pins, const struct sp_groups 
 static void stop_parking(const char *bpffs, const char *name, const struct sp_groups *groups)
 {
 	sp_autoclose int slots = sp_pin_open_slots(bpffs, name), info = sp_pin_open_info(bpffs, name);
-	int err = sp_park_stop(slots, info, groups);
+	int err = slots < 0 ? slots : info < 0 ? info : sp_park_stop(slots, info, groups);
 
-	if (err)
+	if (err && err != -ENOENT)
 		sp_warn("%s: the parking socket cannot be reached (%s): it gets traffic until its daemon notices",
 			name, strerror(-err));
 }
