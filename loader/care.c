@@ -16,6 +16,7 @@
 #include "wake.h"
 
 #define EVENTS 64 /* of one epoll_wait() */
+#define RETRY_NS 1000000000ULL /* after what failed, though nothing else asks for a pass */
 
 /* What one of its descriptors is, in the low bits of a pointer to the group. */
 enum source {
@@ -34,6 +35,7 @@ struct sp_cared {
 	struct sp_wake *wake; /* NULL: this kernel wakes by itself */
 	struct sp_park *park; /* NULL: never configured */
 	bool is_due;
+	__u64 retry_ns; /* CLOCK_MONOTONIC; 0: nothing has failed */
 };
 
 struct sp_care {
@@ -215,59 +217,71 @@ static int start_listening(struct sp_cared *cared, const struct sp_pins *pins, _
 		return err;
 	if (cared->care->does_wake && cared->protocol == SP_TCP) {
 		cared->wake = sp_wake_new();
+		if (!cared->wake)
+			return -ENOMEM;
 		/* Nobody has listened until now. */
-		if (cared->wake)
-			sp_wake_note_all(cared->wake, sp_now_ns());
+		sp_wake_note_all(cared->wake, sp_now_ns());
 	}
 	cared->map_id = map_id;
 	return 0;
 }
 
 /* The ring of a group stays for as long as it is steered; a program that is replaced goes on with the same one. */
-static void listen_to(struct sp_cared *cared, const struct sp_pins *pins)
+static int listen_to(struct sp_cared *cared, const struct sp_pins *pins)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 len = sizeof(info);
+	int err = bpf_obj_get_info_by_fd(pins->events, &info, &len);
 
-	if (bpf_obj_get_info_by_fd(pins->events, &info, &len) || info.id == cared->map_id)
-		return;
-	if (start_listening(cared, pins, info.id))
+	if (err)
+		return sp_fail(err, "cannot listen to %s", pins->name);
+	if (info.id == cared->map_id)
+		return 0;
+	err = start_listening(cared, pins, info.id);
+	if (err)
 		stop_listening(cared);
+	return err;
 }
 
-static void park(struct sp_cared *cared, const struct sp_cared_sight *sight)
+static int park(struct sp_cared *cared, const struct sp_cared_sight *sight)
 {
 	enum sp_park_action action;
-	int fd;
+	int err = 0, fd;
 
-	if (!cared->park && (!sight->park_ns || cared->protocol != SP_TCP ||
-			     sp_park_new(cared->pins.name, cared->protocol, sight->park_ns, &cared->park)))
-		return;
+	if (!cared->park) {
+		if (sight->park_ns && cared->protocol == SP_TCP)
+			err = sp_park_new(cared->pins.name, cared->protocol, sight->park_ns, &cared->park);
+		if (!cared->park)
+			return err;
+	}
 	sp_park_set_patience(cared->park, sight->park_ns);
 	action = sp_park_update(cared->park, sight->pins, sight->group, sight->is_attached, sight->live);
 	if (action == SP_PARK_LEAVE && cared->wake)
 		sp_wake_note_all(cared->wake, sp_now_ns());
 	fd = sp_park_fd(cared->park);
 	if (fd < 0)
-		return;
+		return 0;
 	/* While no worker is live each connection would ask for a pass; while one is, none should be there. */
 	if (sight->live)
-		watch(cared, SOURCE_PARK, fd, EPOLLIN | EPOLLET);
-	else
-		epoll_ctl(cared->care->epoll, EPOLL_CTL_DEL, fd, NULL);
+		return watch(cared, SOURCE_PARK, fd, EPOLLIN | EPOLLET);
+	epoll_ctl(cared->care->epoll, EPOLL_CTL_DEL, fd, NULL);
+	return 0;
 }
 
 void sp_cared_update(struct sp_cared *cared, const struct sp_cared_sight *sight)
 {
+	int failed = 0;
+
 	cared->is_due = false;
 	if (sight->pins) {
-		listen_to(cared, sight->pins);
-		park(cared, sight);
+		failed |= listen_to(cared, sight->pins);
+		failed |= park(cared, sight);
 	} else {
 		stop_listening(cared);
 		if (cared->park)
 			sp_park_close(cared->park, NULL, false);
 	}
+	cared->retry_ns = failed ? sp_now_ns() + RETRY_NS : 0;
 }
 
 void sp_cared_end_parking(struct sp_cared *cared, const struct sp_pins *pins)
@@ -283,7 +297,9 @@ bool sp_cared_is_due(const struct sp_cared *cared)
 
 __u64 sp_cared_next_ns(const struct sp_cared *cared)
 {
-	return cared->park ? sp_park_next_ns(cared->park) : 0;
+	__u64 next = cared->park ? sp_park_next_ns(cared->park) : 0;
+
+	return !next || (cared->retry_ns && cared->retry_ns < next) ? cared->retry_ns : next;
 }
 
 bool sp_cared_parks(const struct sp_cared *cared)
