@@ -86,6 +86,7 @@ struct daemon {
 	__u64 locked_ns; /* since when the lock cannot be had; 0: it could */
 	bool is_lock_told;
 	__u64 watchdog_ns;
+	bool is_config_due; /* not all of it could be done yet */
 	char status[200]; /* as last told to the service manager */
 };
 
@@ -300,10 +301,16 @@ static void pass(struct daemon *d, enum pass why)
 
 /* --- events --- */
 
+static int configure(struct daemon *d);
+
 static void on_sweep(evutil_socket_t fd, short what, void *ctx)
 {
+	struct daemon *d = ctx;
+
 	(void)fd, (void)what;
-	pass(ctx, PASS_SWEEP);
+	if (d->is_config_due)
+		configure(d);
+	pass(d, PASS_SWEEP);
 }
 
 static void on_due(evutil_socket_t fd, short what, void *ctx)
@@ -404,10 +411,12 @@ static void detach(struct daemon *d, struct sp_tended *t)
 	sp_autogroups struct sp_groups *groups = NULL;
 	sp_autoclose int lock = -1;
 
-	if (!sp_pin_exists(d->bpffs, t->config.name) || sp_pin_lock(d->bpffs, &lock) ||
-	    sp_scanner_scan(d->scanner, &groups))
+	if (!sp_pin_exists(d->bpffs, t->config.name))
 		return;
-	sp_steered_detach(d->bpffs, t->config.name, groups, sp_tell);
+	if (sp_pin_lock(d->bpffs, &lock) || sp_scanner_scan(d->scanner, &groups) ||
+	    sp_steered_detach(d->bpffs, t->config.name, groups, sp_tell))
+		sp_hint("%s stays steered, but nobody enrols its new members: steadyport detach %s",
+			t->config.name, t->config.name);
 }
 
 /* A group that the file does not name any more. */
@@ -430,7 +439,9 @@ static int configure(struct daemon *d)
 {
 	struct sp_tended **tended = calloc(d->config->ngroups ?: 1, sizeof(*tended));
 	size_t n = 0;
+	int err;
 
+	d->is_config_due = true;
 	if (!tended)
 		return sp_fail(-ENOMEM, "cannot look after %zu groups", d->config->ngroups);
 	for (size_t i = 0; i < d->config->ngroups; i++) {
@@ -456,7 +467,9 @@ static int configure(struct daemon *d)
 	sp_exporter_restart(d->exporter);
 	sp_exporter_listen(d->exporter, &d->config->metrics);
 	sp_privilege_warn(d->config);
-	return set_ports(d);
+	err = set_ports(d);
+	d->is_config_due = err || n < d->config->ngroups;
+	return err;
 }
 
 static void on_reload(evutil_socket_t fd, short what, void *ctx)
@@ -583,7 +596,8 @@ int sp_daemon_run(const char *bpffs, const char *path, struct sp_config *config)
 		pass(&d, PASS_NEWS);
 		report_status(&d);
 		sp_notify_ready();
-		event_base_dispatch(d.base);
+		if (event_base_dispatch(d.base) < 0)
+			err = sp_fail(-EIO, "cannot wait for events");
 	}
 	stop(&d);
 	return err;

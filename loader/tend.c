@@ -147,37 +147,53 @@ static void check_fixed(const struct sp_tended *t)
 	}
 }
 
-/* The change that gives the slots in use their configured weights; NULL: they have them, or there is no memory. */
-static struct sp_change *change_weights(const struct sp_tended *t)
+/* The change that gives the slots in use their configured weights; NULL: they have them. */
+static int change_weights(const struct sp_tended *t, struct sp_change **ret_change)
 {
 	sp_autofree struct sp_change *change = calloc(1, sizeof(*change));
 	bool is_any = false;
 
-	for (__u32 s = 0; change && s < SP_SLOTS_MAX; s++) {
+	if (!change)
+		return sp_fail(-ENOMEM, "cannot weight the slots of %s", t->config.name);
+	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
 		struct sp_info info;
+		int err;
 
-		if (t->config.weight[s] == SP_CONFIG_NO_WEIGHT ||
-		    bpf_map_lookup_elem(t->pins.info, &s, &info) || info.state == SP_SLOT_FREE ||
-		    info.state == SP_SLOT_PARKED || info.weight == t->config.weight[s])
+		if (t->config.weight[s] == SP_CONFIG_NO_WEIGHT)
+			continue;
+		err = bpf_map_lookup_elem(t->pins.info, &s, &info);
+		if (err)
+			return sp_fail(err, "cannot read slot %u of %s", s, t->config.name);
+		if (info.state == SP_SLOT_FREE || info.state == SP_SLOT_PARKED ||
+		    info.weight == t->config.weight[s])
 			continue;
 		change->kind = SP_CHANGE_WEIGHT;
 		change->is_asked[s] = true;
 		change->weight[s] = t->config.weight[s];
 		is_any = true;
 	}
-	return is_any ? sp_take_ptr(change) : NULL;
+	*ret_change = is_any ? sp_take_ptr(change) : NULL;
+	return 0;
 }
 
 /* Applies to what is pinned all that can be without moving a flow. */
-static void apply_config(struct sp_tended *t)
+static int apply_config(struct sp_tended *t)
 {
 	__u32 flow_idle_s = t->config.flow_idle_ns / SP_NS_PER_S;
+	struct sp_change *change = NULL;
+	int err = 0;
 
-	t->is_new = false;
 	check_fixed(t);
 	if (t->ctl->learn_ns != t->config.learn_ns || t->ctl->flow_idle_s != flow_idle_s)
-		sp_state_set_times(&t->pins, t->config.learn_ns, flow_idle_s);
-	t->change = change_weights(t);
+		err = sp_state_set_times(&t->pins, t->config.learn_ns, flow_idle_s);
+	err = err ?: change_weights(t, &change);
+	/* Still to be applied, then. */
+	t->is_new = err;
+	if (err)
+		return err;
+	free(t->change);
+	t->change = change;
+	return 0;
 }
 
 bool sp_tend_is_about(const struct sp_tended *t, const struct sp_watch_event *event)
@@ -363,7 +379,7 @@ static int open_pins(struct sp_tended *t, const char *bpffs, const struct sp_gro
 		err = sp_state_map_ctl(&t->pins, &t->ctl);
 	err = err ?: check_place(t, groups);
 	if (!err && (is_other || t->is_new))
-		apply_config(t);
+		err = apply_config(t);
 	return err;
 }
 
