@@ -415,7 +415,7 @@ static void detach(struct daemon *d, struct sp_tended *t)
 		return;
 	if (sp_pin_lock(d->bpffs, &lock) || sp_scanner_scan(d->scanner, &groups) ||
 	    sp_steered_detach(d->bpffs, t->config.name, groups, sp_tell))
-		sp_hint("%s stays steered, but nobody enrols its new members: steadyport detach %s",
+		sp_hint("nobody looks after %s any more; to do what is left to do: steadyport detach %s",
 			t->config.name, t->config.name);
 }
 
