@@ -47,7 +47,7 @@ ARCH := $(shell uname -m | sed -e 's/x86_64/x86/' -e 's/aarch64.*/arm64/' -e 's/
 
 BPF_SRCS := $(wildcard bpf/*.bpf.c)
 LOADER_SRCS := $(wildcard loader/*.c)
-TEST_KINDS := unit prog e2e chaos
+TEST_KINDS := unit prog e2e faults chaos
 # Nothing calls line_buffer.c, so it is linked by name and not from the archive.
 LINE_BUFFER := $(BUILD)/tests/lib/line_buffer.o
 TESTLIB_SRCS := $(filter-out tests/lib/line_buffer.c %.bpf.c,$(wildcard tests/lib/*.c))
@@ -187,6 +187,12 @@ $(PURE)_test: $(PURE)/steer.o
 # The verifier is asked for its statistics wherever the loader loads a program.
 $(BUILD)/tests/prog/verifier_test: WRAPPED := bpf_object__load_skeleton
 
+# Into the binary as it is, so it has no sanitizer and needs none of ours.
+$(BUILD)/tests/preload/%.so: tests/preload/%.c tests/lib/scarce.h Makefile
+	$(say) LD $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Itests/lib -O2 -g -fPIC -fvisibility=hidden -shared $< -ldl -o $@
+
 # The runner's own tests need nothing of steadyport.
 $(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)
 	$(say) LD $@
@@ -197,7 +203,7 @@ RUN = V=$(V) STEADYPORT=$(abspath $(BUILD))/steadyport tests/run.sh
 .PHONY: tests test check selftest $(TEST_KINDS:%=tests-%) $(TEST_KINDS:%=check-%)
 tests: $(TESTS) ## build every test program
 test: check-unit ## run the unit tests; needs no root
-QUICK_TESTS = $(foreach kind,$(filter-out chaos,$(TEST_KINDS)),$(call tests_of,$(kind)))
+QUICK_TESTS = $(foreach kind,$(filter-out faults chaos,$(TEST_KINDS)),$(call tests_of,$(kind)))
 check: all $(QUICK_TESTS) ## run the unit tests, prog (real sockets, root) and e2e (the binary, root)
 	$(Q)$(RUN) $(QUICK_TESTS)
 
@@ -208,7 +214,12 @@ check-$(1): tests-$(1)
 endef
 $(foreach kind,$(TEST_KINDS),$(eval $(call kind_rules,$(kind))))
 check-e2e: all
+tests-faults: $(BUILD)/tests/preload/scarce.so
+check-faults: all ## system calls and allocations that fail: minutes; all: tests/lib/fault.h
 check-chaos: all ## random storms: minutes; CHAOS_SEED, CHAOS_SECONDS and CHAOS_STEPS are in tests/lib/seed.h
+
+# With FAULTS=all one program takes hours.
+check-faults: export TEST_TIMEOUT ?= $(if $(filter all,$(FAULTS)),36000,600)
 
 # The storms end by themselves; the deadline is for one that hangs.
 check-chaos: export TEST_TIMEOUT ?= \

@@ -4,10 +4,11 @@
 # From a fresh Debian or Ubuntu machine to every test, as root: installs what is missing, builds, checks, tests.
 #
 #	scripts/test.sh                     everything
-#	scripts/test.sh PART...             build lint unit prog e2e chaos fuzz asan selftest kernels
+#	scripts/test.sh PART...             build lint unit prog e2e faults chaos fuzz asan selftest kernels
 #
 #	CI=true             a skip is a failure
 #	V=1                 show commands and output as they come
+#	FAULTS=all          fail every system call and every allocation, each in all ways that fit: hours
 #	CHAOS_SECONDS=60, CHAOS_STEPS=N, CHAOS_SEED=N
 #	                    how long the storms last, and which one: a storm that fails says how to repeat it
 #	FUZZ_SECONDS=60     for each fuzz target, two at once; tests/fuzz/run.sh tells more
@@ -19,7 +20,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-readonly PARTS=(build lint unit prog e2e chaos fuzz asan selftest kernels)
+readonly PARTS=(build lint unit prog e2e faults chaos fuzz asan selftest kernels)
 
 usage() {
 	sed -n 's/^#	\(scripts.*\)/\1/p' "$0" >&2
@@ -122,6 +123,10 @@ part_prog() {
 
 part_e2e() {
 	step "end-to-end tests" "${build[@]}" check-e2e || true
+}
+
+part_faults() {
+	step "fault injection" "${build[@]}" check-faults || true
 }
 
 part_chaos() {

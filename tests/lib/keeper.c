@@ -179,13 +179,18 @@ void sp_keeper_start(struct sp_keeper *k, const char *config)
 	sp_keeper_wait_notified(k, "READY=1");
 }
 
-void sp_keeper_reload(struct sp_keeper *k, const char *config)
+void sp_keeper_order(struct sp_keeper *k, const char *config)
 {
 	write_config(k, config);
 	read_notified(k);
 	k->notified_len = 0;
 	k->notified[0] = '\0';
 	assert_int_equal(kill(k->run.pid, SIGHUP), 0);
+}
+
+void sp_keeper_reload(struct sp_keeper *k, const char *config)
+{
+	sp_keeper_order(k, config);
 	sp_keeper_wait_notified(k, "RELOADING=1");
 	sp_keeper_wait_notified(k, "READY=1");
 }
@@ -202,6 +207,11 @@ static void end(struct sp_keeper *k, int signal, int status)
 		print_error("the daemon said:\n%s", k->run.err);
 	assert_int_equal(k->run.status, status);
 	sp_run_free(&k->run);
+}
+
+void sp_keeper_bury(struct sp_keeper *k, int status)
+{
+	end(k, 0, status);
 }
 
 void sp_keeper_stop(struct sp_keeper *k)

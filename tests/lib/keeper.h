@@ -32,6 +32,8 @@ void sp_keeper_launch(struct sp_keeper *keeper, const char *config);
 
 /* Gives it another configuration (NULL: the same) and waits until it has read it. */
 void sp_keeper_reload(struct sp_keeper *keeper, const char *config);
+/* The same without waiting. */
+void sp_keeper_order(struct sp_keeper *keeper, const char *config);
 
 /* Waits until it has said this on stderr, or to its manager, since its start. */
 void sp_keeper_wait(struct sp_keeper *keeper, const char *text);
@@ -59,6 +61,9 @@ struct sp_keeper_joins {
 void sp_keeper_joins(struct sp_keeper *keeper, struct sp_keeper_joins *ret);
 /* The same when there are so many. Unlike commands this takes no time from the daemon. */
 void sp_keeper_wait_joins(struct sp_keeper *keeper, size_t count, struct sp_keeper_joins *ret);
+
+/* After it has ended by itself, or was killed by somebody else. */
+void sp_keeper_bury(struct sp_keeper *keeper, int status);
 
 /* Teardown of a case: ends it, and all that sp_run_teardown() ends. For cmocka. */
 int sp_keeper_teardown(void **state);
