@@ -31,11 +31,16 @@ void sp_pin_group_path(const char *bpffs, const char *prefix, const char *name, 
 	snprintf(path, PATH_MAX, "%s/" ROOT "/%s%s", bpffs, prefix, name);
 }
 
-static bool is_bpffs(const char *path)
+/* Where that cannot be told another bpffs must not be mounted over the one that may be there, with all that is pinned. */
+static int look_for_bpffs(const char *path, bool *ret_is_there)
 {
 	struct statfs fs;
 
-	return statfs(path, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+	*ret_is_there = false;
+	if (statfs(path, &fs))
+		return errno == ENOENT ? 0 : sp_fail(-errno, "cannot look at %s", path);
+	*ret_is_there = fs.f_type == BPF_FS_MAGIC;
+	return 0;
 }
 
 /*
@@ -129,13 +134,14 @@ int sp_pin_root(const char *bpffs)
 {
 	sp_autoclose int root = -1;
 	char path[PATH_MAX];
+	bool is_there;
 	int err;
 
-	if (!is_bpffs(bpffs)) {
+	err = look_for_bpffs(bpffs, &is_there);
+	if (!err && !is_there)
 		err = mount_bpffs(bpffs);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	sp_pin_root_path(bpffs, path);
 	if (mkdir(path, 0700) && errno != EEXIST)
 		return sp_fail(-errno, "cannot make %s", path);
