@@ -458,6 +458,7 @@ static void run_lane(void **state)
 	const struct job *job = *state;
 
 	sp_scene_open(&scene);
+	sp_scene_check_pins(&scene);
 	take_snapshot();
 	for (; job->name; job++)
 		enumerate_all(job);

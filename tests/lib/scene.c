@@ -3,6 +3,7 @@
 #include "scene.h"
 
 #include <dirent.h>
+#include <mntent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,10 +64,26 @@ bool sp_scene_is_attached(const struct sp_scene *scene)
 	return attached_program(scene) != 0;
 }
 
+static unsigned int count_mounts(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "r");
+	struct mntent *entry;
+	unsigned int count = 0;
+
+	assert_non_null(mounts);
+	while ((entry = getmntent(mounts)))
+		count += !strcmp(entry->mnt_dir, SP_KILL_BPFFS);
+	endmntent(mounts);
+	return count;
+}
+
 void sp_scene_check_pins(const struct sp_scene *scene)
 {
 	bool has_pins = sp_left_pins(SP_SCENE_NAME);
+	static unsigned int mounts;
 
+	mounts = mounts ?: count_mounts();
+	assert_int_equal(count_mounts(), mounts);
 	assert_true(has_pins || !sp_scene_is_attached(scene));
 }
 

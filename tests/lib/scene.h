@@ -26,7 +26,7 @@ void sp_scene_close(struct sp_scene *scene);
 
 /* No flow of a living worker has moved. */
 void sp_scene_check_flows(struct sp_scene *scene);
-/* Pins are complete or absent, and there if a program is attached. */
+/* Pins are complete or absent, there if a program is attached, and nothing was mounted over them. */
 void sp_scene_check_pins(const struct sp_scene *scene);
 
 bool sp_scene_is_attached(const struct sp_scene *scene);
