@@ -24,6 +24,7 @@ static struct sp_keeper keeper;
 static char config[512];
 static unsigned int files; /* of the daemon at rest */
 static size_t said; /* by it before the work */
+static bool was_restarted; /* since then */
 static struct sp_crowd guests;
 
 /* Some work. */
@@ -71,6 +72,7 @@ static void start_again(const struct sp_fault *fault)
 	sp_keeper_bury(&keeper, SP_RUN_SIGNALLED + (fault->is_killed ? SIGKILL : SIGSEGV));
 	start(NULL);
 	said = 0;
+	was_restarted = true;
 }
 
 static void wait_for(const char *what, bool (*is_so)(void *ctx), void *ctx)
@@ -96,6 +98,13 @@ static bool is_at_rest(void *ctx)
 {
 	(void)ctx;
 	return sp_scene_count_files(keeper.run.pid) == files;
+}
+
+/* For longer than a pass takes. */
+static bool holds_none(void *ctx)
+{
+	(void)ctx;
+	return sp_scene_holds_none(&scene, keeper.run.pid);
 }
 
 /* A pass opens some for a moment. */
@@ -182,10 +191,10 @@ static void order_no_group(void *ctx)
 	sp_keeper_order(&keeper, config_without());
 }
 
-/* It does not look after the group any more, and says so if it could not detach it. */
+/* It does not look after the group any more, and says so if it could not detach it. One that starts knows none. */
 static bool is_told_or_gone(void *ctx)
 {
-	return is_gone(ctx) || has_said("nobody looks after " SP_SCENE_NAME " any more");
+	return is_gone(ctx) || was_restarted || has_said("nobody looks after " SP_SCENE_NAME " any more");
 }
 
 static void detach_by_hand(void)
@@ -350,13 +359,14 @@ static void try(const struct job *job, struct sp_fault *fault)
 
 	sp_run_drain(&keeper.run);
 	said = keeper.run.err_len;
+	was_restarted = false;
 	sp_fault_provoke(fault, keeper.run.pid, job->provoke, job->is_done, NULL);
 	if (fault->is_killed || fault->is_libbpf_dead)
 		start_again(fault);
 	insist(job, fault);
 	job->check();
 	sp_scene_check_pins(&scene);
-	sp_scene_check_holds_none(&scene, keeper.run.pid);
+	wait_for("letting the members go", holds_none, NULL);
 	log_daemon(job, fault);
 }
 

@@ -228,16 +228,15 @@ static bool is_shared(const char *link, const void *ctx)
 	return each_file(c->other, is_same, link) > 0;
 }
 
-void sp_scene_check_holds_none(const struct sp_scene *scene, pid_t pid)
+bool sp_scene_holds_none(const struct sp_scene *scene, pid_t pid)
 {
-	const struct comparison with_daemon = { pid };
+	const struct comparison with_other = { pid };
 
-	for (unsigned int id = 0; id < scene->crew.size; id++) {
-		if (!scene->crew.workers[id].pid)
-			continue;
-		if (each_file(scene->crew.workers[id].pid, is_shared, &with_daemon))
-			fail_msg("process %d holds a socket of worker %u", pid, id);
-	}
+	for (unsigned int id = 0; id < scene->crew.size; id++)
+		if (scene->crew.workers[id].pid &&
+		    each_file(scene->crew.workers[id].pid, is_shared, &with_other))
+			return false;
+	return true;
 }
 
 unsigned int sp_scene_count_files(pid_t pid)

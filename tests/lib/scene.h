@@ -43,8 +43,8 @@ __u32 sp_scene_program(void); /* 0: none is pinned */
 /* Two looks that are the same have found the same: pins, staging, program, slots and views. */
 __u64 sp_scene_fingerprint(const struct sp_scene *scene);
 
-/* No process may hold a socket of a worker but the worker itself. */
-void sp_scene_check_holds_none(const struct sp_scene *scene, pid_t pid);
+/* It holds no socket of a worker. */
+bool sp_scene_holds_none(const struct sp_scene *scene, pid_t pid);
 unsigned int sp_scene_count_files(pid_t pid);
 
 /*
