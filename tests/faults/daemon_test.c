@@ -136,7 +136,8 @@ static bool is_steered_with_extra(void *ctx)
 static bool is_gone(void *ctx)
 {
 	(void)ctx;
-	return !sp_left_pins(SP_SCENE_NAME) && !sp_left_staging(SP_SCENE_NAME) &&
+	/* In this order: they may be just about to go. */
+	return !sp_pin_exists(SP_KILL_BPFFS, SP_SCENE_NAME) && !sp_left_staging(SP_SCENE_NAME) &&
 	       !sp_scene_is_attached(&scene);
 }
 
@@ -199,7 +200,7 @@ static bool is_told_or_gone(void *ctx)
 
 static void detach_by_hand(void)
 {
-	if (sp_left_pins(SP_SCENE_NAME) || sp_left_staging(SP_SCENE_NAME))
+	if (sp_pin_exists(SP_KILL_BPFFS, SP_SCENE_NAME) || sp_left_staging(SP_SCENE_NAME))
 		sp_run("detach", SP_SCENE_NAME);
 	assert_true(is_gone(NULL));
 }

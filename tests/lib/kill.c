@@ -65,7 +65,8 @@ bool sp_left_pins(const char *name)
 		return false;
 	for (size_t i = 0; i < SP_ARRAY_SIZE(pins); i++) {
 		snprintf(path, sizeof(path), ROOT "/%s/%s", name, pins[i]);
-		assert_true(exists(path));
+		if (!exists(path))
+			fail_msg("%s is missing", path);
 	}
 	return true;
 }
