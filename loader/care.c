@@ -268,6 +268,14 @@ static int park(struct sp_cared *cared, const struct sp_cared_sight *sight)
 	return 0;
 }
 
+bool sp_cared_inherit(struct sp_cared *cared, __u64 park_ns, __u64 cookie, int *fd)
+{
+	if (sp_park_new(cared->pins.name, cared->protocol, park_ns, &cared->park))
+		return false;
+	sp_park_inherit(cared->park, cookie, fd);
+	return true;
+}
+
 void sp_cared_update(struct sp_cared *cared, const struct sp_cared_sight *sight)
 {
 	int failed = 0;

@@ -46,6 +46,9 @@ struct sp_cared_sight {
 struct sp_cared *sp_care_take(struct sp_care *care, const char *name, enum sp_protocol protocol);
 void sp_care_drop(struct sp_cared **cared);
 
+/* Before its first pass: goes on with the parking socket in its slot. False without memory (logged). */
+bool sp_cared_inherit(struct sp_cared *cared, __u64 park_ns, __u64 cookie, int *fd);
+
 /* At the end of each pass over the group, under its lock. */
 void sp_cared_update(struct sp_cared *cared, const struct sp_cared_sight *sight);
 

@@ -587,12 +587,25 @@ static void stop(struct daemon *d)
 	sp_config_free(&d->config);
 }
 
-int sp_daemon_run(const char *bpffs, const char *path, struct sp_config *config)
+/* What is not taken over must be gone before a pass looks for new members. */
+static void inherit(struct daemon *d, struct sp_passed *passed)
+{
+	for (size_t i = 0; i < passed->count; i++) {
+		struct sp_passed_socket *s = &passed->sockets[i];
+
+		for (size_t n = 0; n < d->ntended && s->fd >= 0; n++)
+			sp_tend_inherit(d->tended[n], d->bpffs, s->cookie, &s->fd);
+	}
+	sp_passed_end(passed);
+}
+
+int sp_daemon_run(const char *bpffs, const char *path, struct sp_config *config, struct sp_passed *passed)
 {
 	struct daemon d = { .bpffs = bpffs, .path = path, .config = config, .place = -1 };
 	int err = start(&d);
 
 	if (!err) {
+		inherit(&d, passed);
 		pass(&d, PASS_NEWS);
 		report_status(&d);
 		sp_notify_ready();

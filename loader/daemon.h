@@ -13,13 +13,15 @@
 #define STEADYPORT_DAEMON_H
 
 #include "config.h"
+#include "passed.h"
 
 /**
  * sp_daemon_run - tend the groups until SIGTERM or SIGINT
  * @path:   of the configuration, read again on SIGHUP
  * @config: as read; owned from now on
+ * @passed: parking sockets of the daemon before; when it begins to tend, none is left
  * Returns 0 or -errno (logged): -EBUSY when another daemon runs.
  */
-int sp_daemon_run(const char *bpffs, const char *path, struct sp_config *config);
+int sp_daemon_run(const char *bpffs, const char *path, struct sp_config *config, struct sp_passed *passed);
 
 #endif

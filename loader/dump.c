@@ -108,10 +108,12 @@ int sp_dump_take(const struct sp_pins *pins, struct sp_dump **ret_dump)
 	memcpy(dump->info, state->info, sizeof(dump->info));
 	/* What the sockarray knows is what is. The parking socket is its daemon's, and no part of the group's state. */
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
-		if (dump->info[s].state == SP_SLOT_PARKED)
+		if (dump->info[s].state == SP_SLOT_PARKED) {
 			dump->info[s].state = SP_SLOT_FREE;
-		else if (dump->info[s].state != SP_SLOT_FREE && !sp_slot_is_live(state, s))
+			dump->info[s].died_at = 0;
+		} else if (dump->info[s].state != SP_SLOT_FREE && !sp_slot_is_live(state, s)) {
 			dump->info[s].state = SP_SLOT_DEAD;
+		}
 	}
 	*ret_dump = sp_take_ptr(dump);
 	return 0;

@@ -44,13 +44,24 @@ static int sort_out(struct sp_newcomers *n, const struct sp_member *member, bool
 	return 0;
 }
 
+/* The parking socket is known to be a member, whether its holder can be seen or not. */
+static __u32 count_unseen(const struct sp_state *state, const struct sp_group *group)
+{
+	__u32 seen = group->nmembers + sp_state_parks(state);
+
+	for (size_t i = 0; i < group->nmembers; i++)
+		if (sp_state_parks(state) && group->members[i].cookie == state->cookie[SP_SLOT_PARK])
+			seen--;
+	return group->size > seen ? group->size - seen : 0;
+}
+
 int sp_newcomers_find(const struct sp_state *state, const struct sp_group *group, bool is_replaced,
 		      struct sp_newcomers *ret_newcomers)
 {
 	sp_autonewcomers struct sp_newcomers n = {
 		.members = calloc(group->nmembers + 1, sizeof(*n.members)),
 		.taken = calloc(group->nmembers + 1, sizeof(*n.taken)),
-		.unseen = group->size > group->nmembers ? group->size - group->nmembers : 0,
+		.unseen = count_unseen(state, group),
 	};
 	int err = 0;
 
@@ -59,8 +70,12 @@ int sp_newcomers_find(const struct sp_state *state, const struct sp_group *group
 	for (size_t i = 0; !err && i < group->nmembers; i++) {
 		const struct sp_member *member = &group->members[i];
 
-		/* A connected UDP socket gets its peer's packets without us and nobody else's with us. */
-		if (!member->is_connected && sp_state_slot_of(state, member->cookie) < 0)
+		/*
+		 * A connected UDP socket gets its peer's packets without us and nobody else's with us. A parking
+		 * socket that is in no slot was being handed over when its daemon died; nobody serves it.
+		 */
+		if (!member->is_connected && sp_state_slot_of(state, member->cookie) < 0 &&
+		    !sp_state_is_parking(state, member->cookie))
 			err = sort_out(&n, member, is_replaced);
 	}
 	if (err)

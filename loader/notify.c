@@ -15,7 +15,7 @@
 #include "value.h"
 
 #define PATIENCE_S 1
-#define TEXT_MAX 256
+#define TEXT_MAX 512
 
 /* The address of $NOTIFY_SOCKET: a path, or with @ a name in the abstract namespace. Returns its length, 0: none. */
 static socklen_t manager_address(struct sockaddr_un *ret)
@@ -32,20 +32,40 @@ static socklen_t manager_address(struct sockaddr_un *ret)
 	return offsetof(struct sockaddr_un, sun_path) + len;
 }
 
-/* @flags: MSG_DONTWAIT for what may get lost */
-static void notify(const char *text, int flags)
+/* @flags: MSG_DONTWAIT for what may get lost. @passed: a descriptor that goes with it, -1: none */
+static void notify_with(const char *text, int flags, int passed)
 {
 	const struct timeval patience = { .tv_sec = PATIENCE_S };
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_len = CMSG_LEN(sizeof(int)),
+				  .cmsg_level = SOL_SOCKET,
+				  .cmsg_type = SCM_RIGHTS } };
 	struct sockaddr_un address;
-	socklen_t len = manager_address(&address);
+	struct iovec part = { .iov_base = (char *)text, .iov_len = strlen(text) };
+	struct msghdr message = { .msg_name = &address,
+				  .msg_namelen = manager_address(&address),
+				  .msg_iov = &part,
+				  .msg_iovlen = 1 };
 	sp_autoclose int fd = -1;
 
-	if (!len)
+	if (!message.msg_namelen)
 		return;
+	if (passed >= 0) {
+		memcpy(CMSG_DATA(&control.header), &passed, sizeof(passed));
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+	}
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)))
 		return;
-	sendto(fd, text, strlen(text), flags | MSG_NOSIGNAL, (struct sockaddr *)&address, len);
+	sendmsg(fd, &message, flags | MSG_NOSIGNAL);
+}
+
+static void notify(const char *text, int flags)
+{
+	notify_with(text, flags, -1);
 }
 
 void sp_notify_ready(void)
@@ -91,4 +111,20 @@ __u64 sp_notify_watchdog_ns(void)
 void sp_notify_alive(void)
 {
 	notify("WATCHDOG=1", MSG_DONTWAIT);
+}
+
+void sp_notify_store(const char *name, int fd)
+{
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s", name);
+	notify_with(text, 0, fd);
+}
+
+void sp_notify_remove(const char *name)
+{
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
+	notify(text, MSG_DONTWAIT);
 }

@@ -22,4 +22,12 @@ __u64 sp_notify_watchdog_ns(void);
 /* May get lost: say it more often than that. */
 void sp_notify_alive(void);
 
+/*
+ * To be kept for the next daemon, if the manager does that (FileDescriptorStoreMax=). It drops by itself what hangs up,
+ * as a socket does that is bound and does not listen yet, or no longer. May take a second.
+ */
+void sp_notify_store(const char *name, int fd);
+/* All of that name. May get lost: to be called for what has hung up. */
+void sp_notify_remove(const char *name);
+
 #endif

@@ -15,7 +15,9 @@
 #include "group.h"
 #include "log.h"
 #include "netns.h"
+#include "notify.h"
 #include "park.h"
+#include "passed.h"
 #include "sibling.h"
 #include "state.h"
 
@@ -34,6 +36,7 @@ struct sp_park {
 	__u64 cookie;
 	int told; /* the error of the last try, which was logged */
 	__u64 retry_ns; /* 0: the last try did not fail */
+	bool is_inherited; /* from a daemon before this one, whose mark it still bears */
 };
 
 /* --- what to do --- */
@@ -98,12 +101,17 @@ static bool has_room(const struct sp_pins *pins)
 	       (info.state == SP_SLOT_FREE || info.state == SP_SLOT_PARKED);
 }
 
-/* Before it listens, so that under the lock every parking socket that is a member is known by its cookie. */
+/*
+ * Before it listens, so that every parking socket that is a member is known by its cookie: whichever of the two is in
+ * the slot, the record names both. The service manager may keep both for longer than this daemon lives.
+ */
 static int mark_slot(const struct sp_pins *pins, __u64 cookie)
 {
 	struct sp_info info;
-	int err = bpf_map_lookup_elem(pins->info, &slot, &info);
+	__u64 before;
+	int err = read_slot(pins->slots, &before);
 
+	err = err ?: bpf_map_lookup_elem(pins->info, &slot, &info);
 	if (err)
 		return err;
 	info.incarnation++;
@@ -114,7 +122,7 @@ static int mark_slot(const struct sp_pins *pins, __u64 cookie)
 	memset(info.comm, 0, sizeof(info.comm));
 	prctl(PR_GET_NAME, info.comm);
 	info.enrolled_at = sp_wall_ns();
-	info.died_at = 0;
+	info.died_at = before;
 	return bpf_map_update_elem(pins->info, &slot, &info, BPF_ANY);
 }
 
@@ -125,6 +133,7 @@ static void unmark_slot(const struct sp_pins *pins)
 	if (bpf_map_lookup_elem(pins->info, &slot, &info) || info.state != SP_SLOT_PARKED)
 		return;
 	info.state = SP_SLOT_FREE;
+	info.died_at = 0;
 	bpf_map_update_elem(pins->info, &slot, &info, BPF_ANY);
 }
 
@@ -151,6 +160,29 @@ static int put_in_slot(const struct sp_pins *pins, int fd)
 	return bpf_map_update_elem(pins->slots, &slot, &value, BPF_ANY);
 }
 
+/* As soon as it listens, and before a connection can be in it. */
+static void store(const struct sp_park *park, int fd, __u64 cookie)
+{
+	char name[SP_PASSED_NAME_LEN];
+
+	sp_passed_call(park->name, cookie, name);
+	sp_notify_store(name, fd);
+}
+
+/* Whoever else holds it. With the program: what waits goes where it says. */
+static void stop(const struct sp_park *park, int *fd)
+{
+	char name[SP_PASSED_NAME_LEN];
+	__u64 cookie;
+
+	sp_group_stop(*fd);
+	if (!read_cookie(*fd, &cookie)) {
+		sp_passed_call(park->name, cookie, name);
+		sp_notify_remove(name);
+	}
+	sp_close_fd(fd);
+}
+
 /*
  * The worker's socket is held until ours is a member: were it closed before, ours would be the first of a new group,
  * without our program. Holding it for longer would keep a dead worker's listener alive (DESIGN I6).
@@ -171,10 +203,14 @@ static int open_beside(struct sp_park *park, const struct sp_pins *pins, const s
 	if (err)
 		return err;
 	/* As many as net.core.somaxconn allows. */
-	err = listen(fd, INT_MAX) ? -errno : 0;
-	err = err ?: put_in_slot(pins, fd);
-	if (err)
+	if (listen(fd, INT_MAX))
+		return -errno;
+	store(park, fd, cookie);
+	err = put_in_slot(pins, fd);
+	if (err) {
+		stop(park, &fd);
 		return err;
+	}
 	park->fd = sp_take_fd(&fd);
 	park->cookie = cookie;
 	return 0;
@@ -195,7 +231,6 @@ static int open_socket(struct sp_park *park, const struct sp_pins *pins, const s
 		if (failed != -ESTALE)
 			err = failed;
 	}
-	unmark_slot(pins);
 	return err;
 }
 
@@ -235,13 +270,6 @@ static __u32 count_waiting(int fd)
 	return fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ? 0 : info.tcpi_unacked;
 }
 
-/* With the program: what waits goes where it says. */
-static void stop(int *fd)
-{
-	sp_group_stop(*fd);
-	sp_close_fd(fd);
-}
-
 /*
  * Without it: reuseport_migrate_sock() would let all that wait be reset, unless this switch of the network namespace
  * says that the kernel's hash may choose. It is on for some microseconds; other listeners that are closed in these
@@ -249,6 +277,7 @@ static void stop(int *fd)
  */
 static int stop_with_sysctl(void *ctx)
 {
+	struct sp_park *park = ctx;
 	sp_autoclose int sysctl = open(MIGRATE_SYSCTL, O_RDWR | O_CLOEXEC);
 	char before = '1';
 	int err = 0;
@@ -256,7 +285,7 @@ static int stop_with_sysctl(void *ctx)
 	if (sysctl < 0 || pread(sysctl, &before, 1, 0) != 1 ||
 	    (before == '0' && pwrite(sysctl, "1", 1, 0) != 1))
 		err = -errno;
-	stop(ctx);
+	stop(park, &park->fd);
 	if (!err && before == '0' && pwrite(sysctl, "0", 1, 0) != 1)
 		err = -errno;
 	return err;
@@ -266,10 +295,10 @@ static void leave(struct sp_park *park)
 {
 	sp_autoclose int netns = ioctl(park->fd, SIOCGSKNS);
 	__u32 waiting = count_waiting(park->fd);
-	int err = netns < 0 ? -errno : sp_netns_call(netns, stop_with_sysctl, &park->fd);
+	int err = netns < 0 ? -errno : sp_netns_call(netns, stop_with_sysctl, park);
 
 	if (park->fd >= 0)
-		stop(&park->fd);
+		stop(park, &park->fd);
 	if (!waiting)
 		sp_warn("%s: its program is gone, so the parking socket is closed", park->name);
 	else if (err)
@@ -303,7 +332,7 @@ static void renew(struct sp_park *park, const struct sp_pins *pins, const struct
 		park->memory.alone_since_ns = park->look.now_ns;
 		return;
 	}
-	stop(&old);
+	stop(park, &old);
 	if (waiting)
 		sp_tell("%s: a worker is back: %u connection%s that waited in the parking socket went there",
 			park->name, waiting, waiting == 1 ? "" : "s");
@@ -313,7 +342,7 @@ static void expire(struct sp_park *park, const struct sp_pins *pins)
 {
 	__u32 waiting = count_waiting(park->fd);
 
-	stop(&park->fd);
+	stop(park, &park->fd);
 	forget(park, pins);
 	sp_warn("%s: no worker has come for %llu s: %u connection%s that waited %s given up", park->name,
 		park->memory.patience_ns / 1000000000, waiting, waiting == 1 ? "" : "s",
@@ -342,6 +371,19 @@ int sp_park_new(const char *name, enum sp_protocol protocol, __u64 patience_ns, 
 	return 0;
 }
 
+void sp_park_inherit(struct sp_park *park, __u64 cookie, int *fd)
+{
+	__u32 waiting = count_waiting(*fd);
+
+	park->fd = sp_take_fd(fd);
+	park->cookie = cookie;
+	park->is_inherited = true;
+	/* A worker that is live now may have been away: what waits is its own. */
+	park->memory.alone_since_ns = sp_now_ns();
+	sp_tell("%s: the service manager has kept the parking socket, in which %u connection%s wait%s",
+		park->name, waiting, waiting == 1 ? "" : "s", waiting == 1 ? "s" : "");
+}
+
 void sp_park_set_patience(struct sp_park *park, __u64 patience_ns)
 {
 	park->memory.patience_ns = patience_ns;
@@ -358,7 +400,7 @@ static void drop_if_lost(struct sp_park *park, const struct sp_pins *pins)
 	    (is_listening && cookie == park->cookie))
 		return;
 	sp_note("%s: the parking socket was stopped by a command", park->name);
-	stop(&park->fd);
+	stop(park, &park->fd);
 	forget(park, pins);
 }
 
@@ -380,6 +422,9 @@ enum sp_park_action sp_park_update(struct sp_park *park, const struct sp_pins *p
 	enum sp_park_action action;
 
 	drop_if_lost(park, pins);
+	if (park->is_inherited && park->fd >= 0)
+		mark_slot(pins, park->cookie);
+	park->is_inherited = false;
 	park->look = (struct sp_park_look){
 		.is_attached = is_attached,
 		.is_open = park->fd >= 0,
@@ -394,8 +439,10 @@ enum sp_park_action sp_park_update(struct sp_park *park, const struct sp_pins *p
 	case SP_PARK_KEEP:
 		break;
 	case SP_PARK_OPEN:
-		if (open_park(park, pins, group))
+		if (open_park(park, pins, group)) {
+			unmark_slot(pins);
 			action = SP_PARK_KEEP;
+		}
 		break;
 	case SP_PARK_RENEW:
 		renew(park, pins, group);
@@ -437,7 +484,7 @@ void sp_park_close(struct sp_park *park, const struct sp_pins *pins, bool is_att
 	if (park->fd < 0)
 		return;
 	if (is_attached || (!read_listening(park->fd, &is_listening) && !is_listening))
-		stop(&park->fd);
+		stop(park, &park->fd);
 	else
 		leave(park);
 	forget(park, pins);
@@ -448,49 +495,61 @@ void sp_park_free(struct sp_park **park)
 {
 	if (!*park)
 		return;
-	sp_close_fd(&(*park)->fd);
+	if ((*park)->fd >= 0)
+		stop(*park, &(*park)->fd);
 	free(*park);
 	*park = NULL;
 }
 
 /* --- from outside --- */
 
-static int find(int slots, int info, __u64 *ret_cookie)
-{
-	struct sp_info record;
-	int err;
-
-	*ret_cookie = 0;
-	err = bpf_map_lookup_elem(info, &slot, &record);
-	if (err || record.state != SP_SLOT_PARKED)
-		return err;
-	return read_slot(slots, ret_cookie);
-}
-
 __u64 sp_park_cookie(int slots, int info)
 {
+	struct sp_info record;
 	__u64 cookie;
 
-	return slots < 0 || info < 0 || find(slots, info, &cookie) ? 0 : cookie;
+	if (slots < 0 || info < 0 || bpf_map_lookup_elem(info, &slot, &record) ||
+	    record.state != SP_SLOT_PARKED || read_slot(slots, &cookie))
+		return 0;
+	return cookie;
+}
+
+/* -ENOENT: it is not there, or cannot be seen. */
+static int stop_member(const struct sp_groups *groups, __u64 cookie)
+{
+	const struct sp_member *member = cookie ? sp_groups_member(groups, cookie) : NULL;
+	sp_autoclose int socket = -1;
+	int err;
+
+	if (!member)
+		return -ENOENT;
+	err = sp_group_socket(member, &socket);
+	if (err)
+		return err == -ESTALE ? 0 : err;
+	return sp_group_stop(socket);
 }
 
 int sp_park_stop(int slots, int info, const struct sp_groups *groups)
 {
-	const struct sp_member *member;
-	sp_autoclose int socket = -1;
+	struct sp_info record;
 	__u64 cookie;
 	int err;
 
 	if (slots < 0 || info < 0)
 		return 0;
-	err = find(slots, info, &cookie);
-	if (err || !cookie)
+	err = bpf_map_lookup_elem(info, &slot, &record);
+	if (err || record.state != SP_SLOT_PARKED)
 		return err;
-	member = sp_groups_member(groups, cookie);
-	if (!member)
-		return -EPERM;
-	err = sp_group_socket(member, &socket);
+	err = read_slot(slots, &cookie);
 	if (err)
-		return err == -ESTALE ? 0 : err;
-	return sp_group_stop(socket);
+		return err;
+	/* Those in no slot first: what waits in them has more places to go to. */
+	if (record.cookie != cookie)
+		stop_member(groups, record.cookie);
+	if (record.died_at != cookie)
+		stop_member(groups, record.died_at);
+	if (!cookie)
+		return 0;
+	err = stop_member(groups, cookie);
+	return err == -ENOENT ? -EPERM : err;
 }

@@ -6,7 +6,8 @@
  * says; another one has taken its place before.
  *
  * It is in slot SP_SLOT_PARK, and sp_info says SP_SLOT_PARKED, so that whoever looks can tell it from a worker. Its
- * connections wait in the daemon's socket and die with the daemon.
+ * connections wait in the daemon's socket, and die with the daemon unless the service manager keeps it (passed.h). So
+ * whatever ends one ends its listening, and not only our descriptor.
  *
  * Without our program the kernel's hash would send it a share of the traffic. So it is stopped before the program is
  * detached, which anybody can do who may take the socket (sp_park_stop()); and where the program was detached or
@@ -66,6 +67,9 @@ struct sp_park;
  */
 int sp_park_new(const char *name, enum sp_protocol protocol, __u64 patience_ns, struct sp_park **ret_park);
 
+/* Goes on with the socket in the slot, which a daemon before this one has opened there. */
+void sp_park_inherit(struct sp_park *park, __u64 cookie, int *fd);
+
 /* 0: the next sp_park_update() closes. */
 void sp_park_set_patience(struct sp_park *park, __u64 patience_ns);
 
@@ -99,7 +103,7 @@ __u32 sp_park_waiting(const struct sp_park *park);
  */
 void sp_park_close(struct sp_park *park, const struct sp_pins *pins, bool is_attached);
 
-/* At the end of the process: closes the socket and writes nothing. */
+/* At the end of the process: ends the socket and writes nothing. */
 void sp_park_free(struct sp_park **park);
 #define sp_autopark __attribute__((cleanup(sp_park_free)))
 
@@ -107,7 +111,7 @@ void sp_park_free(struct sp_park **park);
 __u64 sp_park_cookie(int slots, int info);
 
 /**
- * sp_park_stop - end the parking socket of a group, whoever holds it
+ * sp_park_stop - end the parking socket of a group, whoever holds it, and others that a killed daemon has left
  * @slots, @info: of its pins; a negative one: there is none
  * @groups:       a scan
  * To be called before the program is detached: what waits goes to the workers now, and the kernel's hash never meets

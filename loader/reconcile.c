@@ -81,6 +81,19 @@ static int scan(struct reconcile *r, __u16 port)
 	return err;
 }
 
+/* Those in no slot, too, that a daemon has left which was killed. */
+static __u32 count_parking(const struct reconcile *r)
+{
+	__u32 count = sp_state_parks(r->state);
+
+	for (size_t i = 0; i < r->group->nmembers; i++) {
+		__u64 cookie = r->group->members[i].cookie;
+
+		count += cookie != r->state->cookie[SP_SLOT_PARK] && sp_state_is_parking(r->state, cookie);
+	}
+	return count;
+}
+
 /* A member that closes while the files are walked is counted by the kernel but not seen: look again. */
 static int look(struct reconcile *r)
 {
@@ -106,7 +119,7 @@ static int look(struct reconcile *r)
 	if (err)
 		return err;
 	r->is_attached = r->group && r->group->prog_id == r->result->program_id;
-	r->result->size = r->group ? r->group->size - sp_state_parks(r->state) : 0;
+	r->result->size = r->group ? r->group->size - count_parking(r) : 0;
 	sp_group_outside(r->groups, &r->state->ctl, r->group, &r->result->outside);
 	return 0;
 }
@@ -173,9 +186,12 @@ static int mark_dead(struct reconcile *r)
 		if (info->state == SP_SLOT_FREE || info->state == SP_SLOT_DEAD ||
 		    sp_slot_is_live(r->state, s))
 			continue;
-		/* The parking socket is no worker: nobody will take its place. */
+		/* The parking socket is no worker: nobody will take its place. What it was called is still needed. */
 		if (info->state == SP_SLOT_PARKED) {
+			if (r->group && count_parking(r))
+				continue;
 			info->state = SP_SLOT_FREE;
+			info->died_at = 0;
 		} else {
 			info->state = SP_SLOT_DEAD;
 			info->died_at = sp_wall_ns();

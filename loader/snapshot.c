@@ -113,16 +113,6 @@ const struct sp_member *sp_snapshot_member(const struct sp_snapshot *snapshot, _
 				  NULL;
 }
 
-/* For some microseconds there are two: one is in the slot, and the one before still lets its connections go. */
-static bool is_parking(const struct sp_state *state, const struct sp_member *member)
-{
-	const struct sp_info *info = &state->info[SP_SLOT_PARK];
-
-	if (info->state != SP_SLOT_PARKED)
-		return false;
-	return member->cookie == info->cookie || (member->nowners == 1 && member->owners[0].pid == info->pid);
-}
-
 __u32 sp_snapshot_size(const struct sp_snapshot *snapshot)
 {
 	__u32 nparking = 0;
@@ -130,7 +120,7 @@ __u32 sp_snapshot_size(const struct sp_snapshot *snapshot)
 	if (!snapshot->group)
 		return 0;
 	for (size_t m = 0; m < snapshot->group->nmembers; m++)
-		nparking += is_parking(snapshot->state, &snapshot->group->members[m]);
+		nparking += sp_state_is_parking(snapshot->state, snapshot->group->members[m].cookie);
 	return snapshot->group->size - nparking;
 }
 
@@ -142,7 +132,7 @@ __u32 sp_snapshot_count_unenrolled(const struct sp_snapshot *snapshot)
 		const struct sp_member *member = &snapshot->group->members[m];
 
 		count += !member->is_connected && sp_state_slot_of(snapshot->state, member->cookie) < 0 &&
-			 !is_parking(snapshot->state, member);
+			 !sp_state_is_parking(snapshot->state, member->cookie);
 	}
 	return count;
 }
@@ -167,6 +157,14 @@ const char *sp_snapshot_member_owner(const struct sp_member *member, char buf[SP
 	return buf;
 }
 
+static bool is_held_by(const struct sp_member *member, __u32 pid)
+{
+	for (size_t i = 0; i < member->nowners; i++)
+		if (member->owners[i].pid == pid)
+			return true;
+	return false;
+}
+
 const char *sp_snapshot_owner(const struct sp_snapshot *snapshot, __u32 slot, char buf[SP_OWNER_STRLEN])
 {
 	const struct sp_info *info = &snapshot->state->info[slot];
@@ -182,7 +180,8 @@ const char *sp_snapshot_owner(const struct sp_snapshot *snapshot, __u32 slot, ch
 		return buf;
 	}
 	member = sp_snapshot_member(snapshot, slot);
-	if (member)
+	/* The service manager may hold a parking socket, too; its daemon is whom it belongs to. */
+	if (member && !(info->state == SP_SLOT_PARKED && is_held_by(member, info->pid)))
 		return sp_snapshot_member_owner(member, buf);
 	snprintf(buf, SP_OWNER_STRLEN, "%.*s[%u]", SP_COMM_LEN, info->comm, info->pid);
 	return buf;

@@ -107,6 +107,14 @@ int sp_state_slot_of(const struct sp_state *state, __u64 cookie)
 	return -1;
 }
 
+bool sp_state_is_parking(const struct sp_state *state, __u64 cookie)
+{
+	const struct sp_info *info = &state->info[SP_SLOT_PARK];
+
+	return info->state == SP_SLOT_PARKED &&
+	       (cookie == state->cookie[SP_SLOT_PARK] || cookie == info->cookie || cookie == info->died_at);
+}
+
 void sp_state_address(const struct sp_state *state, struct sp_address *ret_address)
 {
 	ret_address->family = state->ctl.family;

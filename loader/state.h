@@ -47,6 +47,12 @@ static inline bool sp_state_parks(const struct sp_state *state)
 	return state->info[SP_SLOT_PARK].state == SP_SLOT_PARKED && state->cookie[SP_SLOT_PARK] != 0;
 }
 
+/*
+ * True for a parking socket: that in the slot, and while one is handed over, also the other, which is about to come
+ * there or to go. No daemon need be there: the service manager keeps them.
+ */
+bool sp_state_is_parking(const struct sp_state *state, __u64 cookie);
+
 /* The group's own address, for printing and matching. */
 void sp_state_address(const struct sp_state *state, struct sp_address *ret_address);
 

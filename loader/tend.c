@@ -323,6 +323,14 @@ static bool has_workers(const struct sp_group *group, __u64 parking)
 	return group && (group->size > 1 || group->nmembers != 1 || group->members[0].cookie != parking);
 }
 
+static bool is_configured_place(const struct sp_tended *t, const struct sp_ctl *ctl)
+{
+	struct sp_address address = { .family = ctl->family };
+
+	memcpy(address.bytes, ctl->addr, sizeof(address.bytes));
+	return sp_endpoint_matches(&t->config.endpoint, ctl->protocol, &address, ctl->ifindex, ctl->port);
+}
+
 /*
  * The place where the name is steered must be the configured one. A network namespace that was made anew under the
  * same path is, once the old one has no worker left: the slots go with it. What waits there in the parking socket waits
@@ -330,14 +338,11 @@ static bool has_workers(const struct sp_group *group, __u64 parking)
  */
 static int check_place(struct sp_tended *t, const struct sp_groups *groups)
 {
-	/* NOLINTNEXTLINE(clang-analyzer-core.*): it is mapped, or mapping it has failed and this is not called */
-	struct sp_address address = { .family = t->ctl->family };
 	char place[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
+	/* NOLINTNEXTLINE(clang-analyzer-core.*): it is mapped, or mapping it has failed and this is not called */
 	bool is_same_netns = t->ctl->netns_cookie == t->netns_cookie;
 
-	memcpy(address.bytes, t->ctl->addr, sizeof(address.bytes));
-	if (sp_endpoint_matches(&t->config.endpoint, t->ctl->protocol, &address, t->ctl->ifindex,
-				t->ctl->port)) {
+	if (is_configured_place(t, t->ctl)) {
 		if (is_same_netns)
 			return 0;
 		if (!has_workers(sp_group_at(groups, t->ctl, t->program_id),
@@ -381,6 +386,22 @@ static int open_pins(struct sp_tended *t, const char *bpffs, const struct sp_gro
 	if (!err && (is_other || t->is_new))
 		err = apply_config(t);
 	return err;
+}
+
+/* What is steered elsewhere is refused, and no pass would ever hand that socket over. */
+bool sp_tend_inherit(struct sp_tended *t, const char *bpffs, __u64 cookie, int *fd)
+{
+	sp_autoclose int slots = sp_pin_open_slots(bpffs, t->config.name);
+	sp_autoclose int info = sp_pin_open_info(bpffs, t->config.name);
+	sp_autopins struct sp_pins pins = SP_PINS_NONE;
+	struct sp_ctl ctl;
+
+	if (!t->config.park_ns || sp_park_cookie(slots, info) != cookie ||
+	    sp_pin_open(bpffs, t->config.name, &pins) || sp_state_read_ctl(&pins, &ctl))
+		return false;
+	find_netns(t);
+	return is_configured_place(t, &ctl) && ctl.netns_cookie == t->netns_cookie &&
+	       sp_cared_inherit(t->cared, t->config.park_ns, cookie, fd);
 }
 
 /* Why there is no such group: asked once, for it takes a scan of its own. */
@@ -521,6 +542,9 @@ bool sp_tend_begin(struct sp_tended *t, const char *bpffs, const struct sp_group
 
 	memset(t->result, 0, sizeof(*t->result));
 	err = open_pins(t, bpffs, groups);
+	/* One that is not ours is nobody's: there is no other daemon. */
+	if (!err && !sp_cared_parks(t->cared))
+		sp_park_stop(t->pins.slots, t->pins.info, groups);
 	if (!err) {
 		*ret_job = (struct sp_reconcile_job){
 			.result = t->result,

@@ -81,6 +81,9 @@ void sp_tend_free(struct sp_tended **tended);
  */
 void sp_tend_reconfigure(struct sp_tended *tended, const struct sp_config_group *config, const char *path);
 
+/* Before the first pass: true if the socket with this cookie is the group's parking socket, and is taken over as that. */
+bool sp_tend_inherit(struct sp_tended *tended, const char *bpffs, __u64 cookie, int *fd);
+
 /* True when the event may be about this group. */
 bool sp_tend_is_about(const struct sp_tended *tended, const struct sp_watch_event *event);
 

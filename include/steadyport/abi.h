@@ -113,7 +113,11 @@ struct sp_info {
 	__u64 cookie; /* SO_COOKIE of the member, as `ss -e` prints it (sk:...) */
 	char comm[SP_COMM_LEN];
 	__u64 enrolled_at; /* CLOCK_REALTIME, ns */
-	__u64 died_at; /* CLOCK_REALTIME, ns: when user space noticed; 0: live */
+	/*
+	 * CLOCK_REALTIME, ns: when user space noticed; 0: live. SP_SLOT_PARKED: no time, but the cookie of the
+	 * parking socket whose place that of @cookie takes; 0: there was none.
+	 */
+	__u64 died_at;
 	__u32 empty_seen; /* incarnation whose end the program has reported */
 	__u32 pad;
 };

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * A single-worker TCP server restarts under load with `park = 30s`, and the daemon is killed 50 times, at moments from
- * a seed. The parking socket dies with the daemon: while a worker is there nobody sees it, and what waits when none is
- * there is all that is lost, with what comes until the worker is back.
+ * a seed. Where the service manager keeps the parking sockets nothing is lost. Else they die with the daemon: while a
+ * worker is there nobody sees it, and what waits when none is there is all that is lost, with what comes until the
+ * worker is back.
  */
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include "cleanup.h"
+#include "foreign.h"
+#include "group.h"
 #include "keeper.h"
 #include "knock.h"
 #include "seed.h"
 #include "state.h"
+#include "value.h"
 
 #define NAME "web"
 #define PORT 7075
@@ -50,9 +54,10 @@ static int tear_down(void **state)
 	return sp_keeper_teardown(state);
 }
 
-static void start(void)
+static void start(bool has_store)
 {
 	noutages = 0;
+	keeper.has_store = has_store;
 	sp_crew_start(&crew, SP_TCP, "127.0.0.1", PORT, 1, NULL);
 	sp_keeper_start(&keeper, config);
 	sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
@@ -123,7 +128,8 @@ static void restart_and_kill(struct sp_random *random, enum moment moment)
 		/* While it starts, or later; the next one is to park before the worker ends. */
 		poll(NULL, 0, sp_random_below(random, 250));
 		kill_and_launch();
-		sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
+		if (!keeper.has_store)
+			sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
 	}
 	end_worker();
 	poll(NULL, 0, sp_random_below(random, 20));
@@ -141,13 +147,11 @@ static void restart_and_kill(struct sp_random *random, enum moment moment)
 	}
 }
 
-static void daemon__killed_50_times_while_the_only_worker_restarts__only_what_it_parked_is_lost(void **state)
+static void restart_and_kill_50_times(void)
 {
 	struct sp_random random = { .state = sp_seed() };
 	int kills[MOMENTS] = { 0 };
 
-	(void)state;
-	start();
 	sp_knock_start(&knocker, &crew.address, crew.port, PER_S);
 	for (int killed = 0; killed < KILLS;) {
 		enum moment moment = sp_random_below(&random, MOMENTS);
@@ -159,19 +163,49 @@ static void daemon__killed_50_times_while_the_only_worker_restarts__only_what_it
 		kills[moment] += more;
 		killed += more;
 	}
+	sp_keeper_wait_enrolled(NAME, 1);
 	sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
 	sp_knock_wait(&knocker, BETWEEN);
 	sp_knock_stop(&knocker);
 	print_message(
 		"    killed with a worker %d times, without one %d times, at the return of one %d times\n",
 		kills[WITH_WORKER], kills[IN_GAP], kills[AT_RETURN]);
-	require_only_outages(knocker.seen);
 	assert_int_equal(sp_status_int(NAME, "enrolled"), 1);
 	assert_int_equal(sp_status_int(NAME, "unenrolled"), 0);
+	assert_int_equal(sp_status_int(NAME, "members"), 1);
+}
+
+static void daemon__killed_50_times_while_the_only_worker_restarts__only_what_it_parked_is_lost(void **state)
+{
+	(void)state;
+	start(false);
+	restart_and_kill_50_times();
+	require_only_outages(knocker.seen);
 	sp_keeper_stop(&keeper);
 }
 
-/* The limit of parking, to the connection. */
+static void daemon__killed_50_times_and_its_parking_sockets_are_kept__nothing_is_lost(void **state)
+{
+	const struct sp_knocks *seen;
+
+	(void)state;
+	start(true);
+	restart_and_kill_50_times();
+	seen = knocker.seen;
+	print_message("    %llu connections: %llu answered, %llu reset, %llu refused; slowest %llu ms\n",
+		      seen->asked, seen->answered, seen->reset, seen->refused,
+		      seen->slowest_ns / SP_NS_PER_MS);
+	assert_int_equal(seen->reset, 0);
+	assert_int_equal(seen->refused, 0);
+	assert_int_equal(seen->nfailures, 0);
+	assert_int_equal(seen->answered, seen->asked);
+	/* The one that is in the slot; and a daemon that ends leaves none. */
+	assert_int_equal(sp_keeper_stored(&keeper), 1);
+	sp_keeper_stop(&keeper);
+	assert_int_equal(keeper.nstored, 0);
+}
+
+/* The limit of parking without a store, to the connection. */
 static void daemon__killed_while_100_wait_in_its_parking_socket__these_and_no_others_are_reset(void **state)
 {
 	struct sp_lab_flows late = SP_LAB_NO_FLOWS;
@@ -179,7 +213,7 @@ static void daemon__killed_while_100_wait_in_its_parking_socket__these_and_no_ot
 	int owners[WAITING];
 
 	(void)state;
-	start();
+	start(false);
 	sp_crowd_open(&before, &crew, "127.0.0.1", NULL, 0, WAITING);
 	sp_crowd_answers(&before, owners);
 	sp_crowd_close(&before);
@@ -206,6 +240,152 @@ static void daemon__killed_while_100_wait_in_its_parking_socket__these_and_no_ot
 	sp_keeper_stop(&keeper);
 }
 
+/* The worker is back long before the daemon is, and connections wait in a socket that nobody serves until then. */
+static void daemon__killed_while_100_wait_and_its_parking_socket_is_kept__all_are_answered(void **state)
+{
+	struct sp_crowd before, during, after;
+	int owners[WAITING];
+
+	(void)state;
+	start(true);
+	sp_crew_kill(&crew, 0);
+	sp_crowd_open(&before, &crew, "127.0.0.1", NULL, 0, WAITING);
+	sp_keeper_kill(&keeper);
+	assert_int_equal(keeper.nstored, 1);
+	sp_crowd_open(&during, &crew, "127.0.0.1", NULL, 0, WAITING);
+	sp_crew_add(&crew, 0);
+	/* A command that runs meanwhile enrols the worker, and nothing else. */
+	sp_run("sync", NAME);
+	assert_int_equal(sp_status_int(NAME, "enrolled"), 1);
+	assert_int_equal(sp_status_int(NAME, "members"), 1);
+	assert_true(sp_status_slot_is(NAME, SP_SLOT_PARK, "parked"));
+
+	sp_keeper_start(&keeper, NULL);
+	sp_keeper_wait(&keeper,
+		       "the service manager has kept the parking socket, in which 200 connections wait");
+	sp_crowd_open(&after, &crew, "127.0.0.1", NULL, 0, WAITING);
+	for (int i = 0; i < 3; i++) {
+		struct sp_crowd *crowd = i == 0 ? &before : i == 1 ? &during : &after;
+
+		sp_crowd_answers(crowd, owners);
+		for (int n = 0; n < WAITING; n++)
+			assert_int_equal(owners[n], 0);
+		sp_crowd_close(crowd);
+	}
+	sp_keeper_stop(&keeper);
+	assert_int_equal(keeper.nstored, 0);
+}
+
+/* A new configuration has no use for it, or a broken one for anything: it must not go on taking connections. */
+static void require_ended(const char *text, bool is_valid)
+{
+	struct sp_lab_flows late = SP_LAB_NO_FLOWS;
+	struct sp_crowd waiting;
+	int owners[WAITING];
+
+	start(true);
+	sp_crew_kill(&crew, 0);
+	sp_crowd_open(&waiting, &crew, "127.0.0.1", NULL, 0, WAITING);
+	sp_keeper_kill(&keeper);
+	assert_int_equal(keeper.nstored, 1);
+	if (is_valid)
+		sp_keeper_start(&keeper, text);
+	else
+		sp_keeper_fail(&keeper, text);
+	assert_int_equal(sp_keeper_stored(&keeper), 0);
+	sp_crowd_answers(&waiting, owners);
+	for (int i = 0; i < WAITING; i++)
+		assert_int_equal(owners[i], SP_LAB_RESET);
+	sp_crowd_close(&waiting);
+	assert_int_equal(sp_lab_open(SP_TCP, &crew.address, crew.port, 0, 1, SP_RUN_DEADLINE_MS, &late),
+			 -ECONNREFUSED);
+	sp_lab_close_flows(&late);
+}
+
+static void daemon__parking_socket_is_kept_and_parking_is_off_now__is_ended(void **state)
+{
+	(void)state;
+	require_ended("[group " NAME "]\nendpoint = tcp:127.0.0.1:7075\n", true);
+	sp_keeper_stop(&keeper);
+}
+
+static void daemon__parking_socket_is_kept_and_group_is_elsewhere_now__is_ended(void **state)
+{
+	(void)state;
+	require_ended("[group " NAME "]\nendpoint = tcp:127.0.0.1:7076\npark = 30s\n", true);
+	sp_keeper_stop(&keeper);
+}
+
+static void daemon__parking_socket_is_kept_and_configuration_is_broken__is_ended(void **state)
+{
+	(void)state;
+	require_ended("[group " NAME "]\nendpoint = nowhere\n", false);
+}
+
+/* It has 300 ms to come back from then on. */
+static void daemon__parking_socket_is_kept_and_nobody_comes__is_given_up(void **state)
+{
+	struct sp_crowd waiting;
+	int owners[WAITING];
+
+	(void)state;
+	start(true);
+	sp_crew_kill(&crew, 0);
+	sp_crowd_open(&waiting, &crew, "127.0.0.1", NULL, 0, WAITING);
+	sp_keeper_kill(&keeper);
+	sp_keeper_start(&keeper, "[group " NAME "]\nendpoint = tcp:127.0.0.1:7075\npark = 300ms\n");
+	sp_crowd_answers(&waiting, owners);
+	for (int i = 0; i < WAITING; i++)
+		assert_int_equal(owners[i], SP_LAB_RESET);
+	sp_crowd_close(&waiting);
+	sp_keeper_wait(&keeper, "no worker has come");
+	assert_int_equal(sp_keeper_stored(&keeper), 0);
+	sp_keeper_stop(&keeper);
+}
+
+/*
+ * Somebody takes the program off, or puts another one in its place (@program, -1: none), and the kernel's hash gives the
+ * parking socket its share until the daemon is back.
+ */
+static void require_all_answered_without_program(int program, const char *said)
+{
+	struct sp_crowd crowd;
+	int owners[WAITING];
+
+	start(true);
+	sp_keeper_kill(&keeper);
+	assert_int_equal(keeper.nstored, 1);
+	{
+		sp_autoclose int borrowed = sp_crew_borrow(&crew, 0);
+
+		assert_int_equal(program < 0 ? sp_group_detach(borrowed) : sp_group_attach(borrowed, program),
+				 0);
+	}
+	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, WAITING);
+	sp_keeper_start(&keeper, NULL);
+	sp_keeper_wait(&keeper, said);
+	sp_crowd_answers(&crowd, owners);
+	for (int i = 0; i < WAITING; i++)
+		assert_int_equal(owners[i], 0);
+	sp_crowd_close(&crowd);
+	sp_keeper_stop(&keeper);
+	assert_int_equal(keeper.nstored, 0);
+}
+
+static void daemon__parking_socket_is_kept_and_program_is_taken_off__all_go_to_the_worker(void **state)
+{
+	(void)state;
+	require_all_answered_without_program(-1, "that waited in the parking socket went there");
+}
+
+static void daemon__parking_socket_is_kept_and_program_is_replaced__all_go_to_the_worker(void **state)
+{
+	sp_autoclose int program = sp_foreign_load("foreign");
+
+	(void)state;
+	require_all_answered_without_program(program, "of the parking socket went to the members");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +394,25 @@ int main(void)
 			tear_down),
 		cmocka_unit_test_teardown(
 			daemon__killed_while_100_wait_in_its_parking_socket__these_and_no_others_are_reset,
+			tear_down),
+		cmocka_unit_test_teardown(
+			daemon__killed_50_times_and_its_parking_sockets_are_kept__nothing_is_lost, tear_down),
+		cmocka_unit_test_teardown(
+			daemon__killed_while_100_wait_and_its_parking_socket_is_kept__all_are_answered,
+			tear_down),
+		cmocka_unit_test_teardown(daemon__parking_socket_is_kept_and_parking_is_off_now__is_ended,
+					  tear_down),
+		cmocka_unit_test_teardown(daemon__parking_socket_is_kept_and_group_is_elsewhere_now__is_ended,
+					  tear_down),
+		cmocka_unit_test_teardown(
+			daemon__parking_socket_is_kept_and_configuration_is_broken__is_ended, tear_down),
+		cmocka_unit_test_teardown(daemon__parking_socket_is_kept_and_nobody_comes__is_given_up,
+					  tear_down),
+		cmocka_unit_test_teardown(
+			daemon__parking_socket_is_kept_and_program_is_taken_off__all_go_to_the_worker,
+			tear_down),
+		cmocka_unit_test_teardown(
+			daemon__parking_socket_is_kept_and_program_is_replaced__all_go_to_the_worker,
 			tear_down),
 	};
 

@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include "cleanup.h"
+#include "manager.h"
 
 #define POLL_MS 10
+#define FIRST_PASSED 3 /* SD_LISTEN_FDS_START */
 
 static struct sp_keeper *last; /* whose configuration is there */
 static struct sp_keeper *running; /* for the teardown after a case that failed half-way */
@@ -39,21 +39,6 @@ static void write_config(struct sp_keeper *k, const char *text)
 	assert_true(fputs(text, file) >= 0);
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(chmod(k->config, 0644), 0);
-}
-
-/* An address in the abstract namespace, which is that of the network namespace: tests do not meet there. */
-static void open_manager(struct sp_keeper *k)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	socklen_t len = sizeof(address);
-	char name[64];
-
-	k->manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	assert_true(k->manager >= 0);
-	assert_int_equal(bind(k->manager, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
-	assert_int_equal(getsockname(k->manager, (struct sockaddr *)&address, &len), 0);
-	snprintf(name, sizeof(name), "@%.*s", (int)(len - sizeof(sa_family_t) - 1), address.sun_path + 1);
-	assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
 }
 
 /* Also those below another mount: from the last one mounted on. */
@@ -78,6 +63,27 @@ static void unmount_cgroups(void)
 	} while (last[0]);
 }
 
+/* What is open at these numbers is the test's, close-on-exec, and only moves to another number. */
+static void pass_stored(const struct sp_keeper *k)
+{
+	char names[sizeof(k->store)] = "", text[16];
+	int high[SP_KEEPER_STORE_MAX];
+
+	for (size_t i = 0; i < k->nstored; i++) {
+		high[i] = fcntl(k->store[i].fd, F_DUPFD_CLOEXEC, FIRST_PASSED + SP_KEEPER_STORE_MAX);
+		strcat(strcat(names, i ? ":" : ""), k->store[i].name);
+	}
+	for (size_t i = 0; i < k->nstored; i++) {
+		if (dup2(high[i], FIRST_PASSED + i) < 0)
+			_exit(126);
+	}
+	snprintf(text, sizeof(text), "%d", getpid());
+	setenv("LISTEN_PID", text, 1);
+	snprintf(text, sizeof(text), "%zu", k->nstored);
+	setenv("LISTEN_FDS", text, 1);
+	setenv("LISTEN_FDNAMES", names, 1);
+}
+
 /* In the child. */
 static void prepare(void *ctx)
 {
@@ -97,6 +103,8 @@ static void prepare(void *ctx)
 	}
 	if (k->sandbox)
 		sp_sandbox_enter(k->sandbox);
+	if (k->nstored)
+		pass_stored(k);
 }
 
 void sp_keeper_launch(struct sp_keeper *k, const char *config)
@@ -108,12 +116,44 @@ void sp_keeper_launch(struct sp_keeper *k, const char *config)
 
 	assert_null(running);
 	write_config(k, config);
-	open_manager(k);
+	k->manager = sp_manager_open();
 	k->notified_len = 0;
 	k->notified[0] = '\0';
 	running = k;
 	sp_run_start(&k->run, &setup, words);
 	unsetenv("NOTIFY_SOCKET");
+}
+
+static void drop_stored(struct sp_keeper *k, const char *name)
+{
+	size_t left = 0;
+
+	for (size_t i = 0; i < k->nstored; i++) {
+		if (name && strcmp(k->store[i].name, name))
+			k->store[left++] = k->store[i];
+		else
+			close(k->store[i].fd);
+	}
+	k->nstored = left;
+}
+
+/* As manager_invoke_notify_message() of systemd. @fd: that came with the text, or -1; taken */
+static void do_as_told(struct sp_keeper *k, const char *text, int fd)
+{
+	struct sp_keeper_stored one = { .fd = fd };
+	const char *name = strstr(text, "FDNAME=");
+
+	if (k->has_store && name && sscanf(name, "FDNAME=%255[^\n]", one.name) == 1) {
+		if (strstr(text, "FDSTORE=1")) {
+			assert_true(fd >= 0);
+			assert_true(k->nstored < SP_KEEPER_STORE_MAX);
+			k->store[k->nstored++] = one;
+			return;
+		}
+		if (strstr(text, "FDSTOREREMOVE=1"))
+			drop_stored(k, one.name);
+	}
+	sp_close_fd(&fd);
 }
 
 static void read_notified(struct sp_keeper *k)
@@ -122,22 +162,30 @@ static void read_notified(struct sp_keeper *k)
 
 	for (;;) {
 		char *end = k->notified + k->notified_len;
+		int fd;
 
 		assert_true(k->notified_len + 2 < sizeof(k->notified));
-		n = recv(k->manager, end, sizeof(k->notified) - k->notified_len - 2, 0);
+		n = sp_manager_receive(k->manager, end, sizeof(k->notified) - k->notified_len - 1, &fd);
 		if (n < 0)
 			break;
+		do_as_told(k, end, fd);
 		end[n] = '\n';
 		end[n + 1] = '\0';
 		k->notified_len += n + 1;
 	}
-	assert_int_equal(errno, EAGAIN);
 }
 
 bool sp_keeper_has_notified(struct sp_keeper *k, const char *text)
 {
 	read_notified(k);
 	return strstr(k->notified, text);
+}
+
+size_t sp_keeper_stored(struct sp_keeper *k)
+{
+	if (running == k)
+		read_notified(k);
+	return k->nstored;
 }
 
 bool sp_keeper_has_said(struct sp_keeper *k, const char *text)
@@ -195,10 +243,12 @@ void sp_keeper_reload(struct sp_keeper *k, const char *config)
 	sp_keeper_wait_notified(k, "READY=1");
 }
 
+/* @signal: 0: it ends by itself */
 static void end(struct sp_keeper *k, int signal, int status)
 {
 	assert_ptr_equal(running, k);
-	assert_int_equal(kill(k->run.pid, signal), 0);
+	if (signal)
+		assert_int_equal(kill(k->run.pid, signal), 0);
 	sp_run_wait(&k->run);
 	read_notified(k);
 	sp_close_fd(&k->manager);
@@ -212,6 +262,12 @@ static void end(struct sp_keeper *k, int signal, int status)
 void sp_keeper_bury(struct sp_keeper *k, int status)
 {
 	end(k, 0, status);
+}
+
+void sp_keeper_fail(struct sp_keeper *k, const char *config)
+{
+	sp_keeper_launch(k, config);
+	end(k, 0, SP_EXIT_FAILED);
 }
 
 void sp_keeper_stop(struct sp_keeper *k)
@@ -322,6 +378,7 @@ int sp_keeper_teardown(void **state)
 		running = NULL;
 	}
 	if (last) {
+		drop_stored(last, NULL);
 		unlink(last->config);
 		rmdir(last->directory);
 		last->directory[0] = '\0';

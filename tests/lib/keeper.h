@@ -10,6 +10,13 @@
 #include "sandbox.h"
 
 #define SP_KEEPER_NOTIFIED_MAX (64 * 1024)
+#define SP_KEEPER_STORE_MAX 16
+
+/* What the service manager keeps for the next daemon. */
+struct sp_keeper_stored {
+	int fd;
+	char name[256];
+};
 
 struct sp_keeper {
 	struct sp_run run;
@@ -23,12 +30,18 @@ struct sp_keeper {
 	const struct sp_sandbox *sandbox; /* NULL: none */
 	bool is_verbose; /* it says how prompt it was */
 	bool has_no_cgroups; /* no cgroup2 is mounted where it runs */
+	bool has_store; /* its manager keeps descriptors (FileDescriptorStoreMax=) */
+	struct sp_keeper_stored store[SP_KEEPER_STORE_MAX];
+	size_t nstored;
 };
 
 /* Starts it and waits until it is ready. Settings that are not zero in @keeper are those of the manager. */
 void sp_keeper_start(struct sp_keeper *keeper, const char *config);
 /* The same, but it is not waited for. */
 void sp_keeper_launch(struct sp_keeper *keeper, const char *config);
+
+/* Starts it and waits until it has ended, having failed. */
+void sp_keeper_fail(struct sp_keeper *keeper, const char *config);
 
 /* Gives it another configuration (NULL: the same) and waits until it has read it. */
 void sp_keeper_reload(struct sp_keeper *keeper, const char *config);
@@ -41,6 +54,9 @@ void sp_keeper_wait_notified(struct sp_keeper *keeper, const char *text);
 /* True when it has said it until now. */
 bool sp_keeper_has_said(struct sp_keeper *keeper, const char *text);
 bool sp_keeper_has_notified(struct sp_keeper *keeper, const char *text);
+
+/* How many descriptors its manager keeps now, all told by the daemon until now being done. */
+size_t sp_keeper_stored(struct sp_keeper *keeper);
 
 /* SIGTERM: it must end well. SIGKILL. Its configuration stays for the next start with NULL. */
 void sp_keeper_stop(struct sp_keeper *keeper);

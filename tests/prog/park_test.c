@@ -9,8 +9,6 @@
 #include "group.h"
 #include "park.h"
 #include "parking.h"
-#include "sibling.h"
-#include "snapshot.h"
 
 #define WORKERS 4
 #define SHORT_NS 300000000ULL
@@ -262,33 +260,6 @@ static void park__a_worker_needs_its_slot__the_worker_gets_it(struct sp_fixture 
 	sp_park_free(&park);
 }
 
-/* For some microseconds of a hand-over there are two. */
-static void park__another_one_is_about_to_take_its_place__neither_is_taken_for_a_worker(struct sp_fixture *fx)
-{
-	struct sp_park *park = sp_parking_new(SP_PARKING_PATIENCE_NS);
-	sp_autosnapshot struct sp_snapshot snapshot = SP_SNAPSHOT_NONE;
-	sp_autogroups struct sp_groups *before = NULL, *groups = NULL;
-	sp_autoclose int socket = -1;
-	int second = -1;
-
-	sp_fixture_attach(fx);
-	assert_int_equal(sp_parking_pass(fx, park), SP_PARK_OPEN);
-	require_ok(sp_members_scan(0, &before));
-	require_ok(sp_group_socket(sp_groups_member(before, fx->workers[0].cookie), &socket));
-	require_ok(sp_sibling_make(socket, &second));
-	sp_close_fd(&socket);
-	sp_fixture_own(fx, second);
-	assert_int_equal(listen(second, 16), 0);
-
-	require_ok(sp_members_scan(0, &groups));
-	require_ok(sp_snapshot_take(SP_FIXTURE_BPFFS, SP_FIXTURE_NAME, groups, &snapshot));
-	assert_int_equal(snapshot.group->size, 3);
-	assert_int_equal(sp_snapshot_size(&snapshot), 1);
-	assert_int_equal(sp_snapshot_count_unenrolled(&snapshot), 0);
-	sp_park_close(park, &fx->pins, true);
-	sp_park_free(&park);
-}
-
 static void park__udp_group__is_refused(struct sp_fixture *fx)
 {
 	struct sp_park *park = NULL;
@@ -315,8 +286,6 @@ int main(int argc, char **argv)
 			.places = SP_PLACE_EACH_FAMILY, .workers = 1),
 		SP_CASE(park__a_worker_needs_its_slot__the_worker_gets_it, .protocols = SP_CASE_TCP,
 			.places = SP_PLACE_V4),
-		SP_CASE(park__another_one_is_about_to_take_its_place__neither_is_taken_for_a_worker,
-			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4, .workers = 1),
 		SP_CASE(park__udp_group__is_refused, .protocols = SP_CASE_UDP, .places = SP_PLACE_V4),
 	};
 
