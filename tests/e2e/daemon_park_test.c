@@ -11,6 +11,7 @@
 #include "group.h"
 #include "keeper.h"
 #include "knock.h"
+#include "losses.h"
 #include "pin.h"
 
 #define NAME "web"
@@ -35,6 +36,7 @@ static const char *config_of(const char *more)
 
 static void start(unsigned int workers, const char *more)
 {
+	sp_losses_start(PORT);
 	sp_crew_start(&crew, SP_TCP, "127.0.0.1", PORT, workers, NULL);
 	sp_keeper_start(&keeper, config_of(more));
 	sp_keeper_wait_enrolled(NAME, workers);
@@ -42,6 +44,7 @@ static void start(unsigned int workers, const char *more)
 
 static int tear_down(void **state)
 {
+	sp_losses_stop();
 	sp_knock_free(&knocker);
 	return sp_keeper_teardown(state);
 }
@@ -90,16 +93,19 @@ static void wait_live(json_int_t count)
 	sp_keeper_wait_enrolled(NAME, count);
 }
 
+/* But what the kernel lost by itself as a listener closed: see losses.h. */
 static void require_nothing_failed(const struct sp_knocks *seen)
 {
-	print_message(
-		"%llu connections: %llu answered, the slowest after %llu ms; %llu refused, %llu reset\n",
-		seen->asked, seen->answered, seen->slowest_ns / 1000000, seen->refused, seen->reset);
+	size_t raced = sp_losses_read();
+
+	print_message("%llu connections: %llu answered, the slowest after %llu ms; %llu refused, %llu reset, "
+		      "%llu ended without an answer; the kernel lost %zu as a listener closed\n",
+		      seen->asked, seen->answered, seen->slowest_ns / 1000000, seen->refused, seen->reset,
+		      seen->unanswered, raced);
 	assert_int_equal(seen->refused, 0);
-	assert_int_equal(seen->reset, 0);
-	assert_int_equal(seen->unanswered, 0);
 	assert_int_equal(seen->failed, 0);
-	assert_int_equal(seen->answered, seen->asked);
+	assert_true(seen->reset + seen->unanswered <= raced);
+	assert_int_equal(seen->answered + seen->reset + seen->unanswered, seen->asked);
 }
 
 /* --- restarts --- */
