@@ -9,7 +9,7 @@
 # the heirs of a closed listener), or "running": this machine's own, without qemu. The packages are downloaded and
 # unpacked into build/kernels, not installed.
 #
-#	--write               put the results into docs/kernels.md, if every kernel had its turn
+#	--write               put the results into docs/kernels.md, if every kernel had its turn; those of others stay
 #	BUILD=build           where the built programs are
 #	KERNEL_DIR=DIR        use the kernels in DIR/*/boot/vmlinuz-*, all that fit VERSION, and download nothing
 #	KERNEL_TESTS='*'      which test programs to run: patterns for KIND/NAME, as in 'unit/* prog/steer_test'
@@ -287,7 +287,8 @@ run_here() {
 
 	version=$(uname -r)
 	echo "running on $version"
-	export CHAOS_SECONDS CHAOS_STEPS STEADYPORT=$PWD/$BUILD/steadyport
+	export CHAOS_SECONDS CHAOS_STEPS STEADYPORT
+	STEADYPORT=$(realpath "$BUILD/steadyport")
 	echo '[daemon]' >"$scratch/wakes.conf"
 	{
 		inside() {
@@ -312,6 +313,23 @@ run_here() {
 	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
 	take_results
 	report "$version" "the machine itself" "$cases_before" "$bad_before"
+}
+
+# What the page has of kernels that were not run now: rows of the table, or paragraphs of the budget.
+rows_of_others() {
+	local row
+
+	while IFS= read -r row; do
+		[[ $page_table == *"${row%% |*} |"* ]] || printf '%s\n' "$row"
+	done < <(grep -E '^\| [0-9]+\.' "$PAGE" || true)
+}
+
+budgets_of_others() {
+	awk -v ran="$page_budget" '
+		/^Linux / { shown = !index(ran, $0 "\n") }
+		/^$|^```/ { if (shown) print ""; shown = 0 }
+		shown { print }
+	' "$PAGE"
 }
 
 # write_block WHAT TEXT
@@ -372,10 +390,11 @@ done
 
 printf '\n%-30s %-5s %5s\n%s' KERNEL '' CASES "$table"
 if [[ $does_write == yes && $table != *SKIP* ]]; then
-	write_block results "${page_table}
+	others=$(rows_of_others)
+	write_block results "$page_table${others:+$others$'\n'}
 Of the tests: \`${KERNEL_TESTS-*}\`"
 	# shellcheck disable=SC2016 # the backticks are Markdown's
-	[[ -z $page_budget ]] || write_block budget "$(printf '```\n%s\n```' "${page_budget%$'\n\n'}")"
+	[[ -z $page_budget ]] || write_block budget "$(printf '```\n%s\n```' "$page_budget$(budgets_of_others)")"
 fi
 if [[ ${TEST_TOTALS-} ]]; then
 	echo "$passed $failed $skipped" >>"$TEST_TOTALS"
