@@ -292,5 +292,8 @@ int sp_group_wake(int socket)
 /* inet_shutdown() disconnects a socket that listens: tcp_disconnect() ends with inet_csk_listen_stop(), as close() does. */
 int sp_group_stop(int socket)
 {
-	return shutdown(socket, SHUT_RD) ? -errno : 0;
+	const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+
+	/* Each ends it. Should one fail the other must do: what waits there would wait for nobody. */
+	return shutdown(socket, SHUT_RD) && connect(socket, &nowhere, sizeof(nowhere)) ? -errno : 0;
 }

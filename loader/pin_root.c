@@ -77,7 +77,7 @@ static int open_own_directory(const char *path, mode_t allowed, int *ret_fd)
 		return -ENOENT;
 	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP)) {
 		sp_refuse(0, "%s cannot be trusted: it is not a directory, but a link or a file", path);
-		sp_hint("see where it leads, then remove it");
+		sp_hint("see where it leads, then remove it, or name another place with --bpffs DIR");
 		return -EPERM;
 	}
 	if (fd < 0)
