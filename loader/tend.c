@@ -459,6 +459,7 @@ static void settle(struct sp_tended *t, const struct sp_group *group)
 	const struct sp_reconcile_result *result = t->result;
 	__u64 now = sp_now_ns();
 	__u64 parking = sp_park_cookie(t->pins.slots, t->pins.info);
+	__u64 window_end = now + result->learn_remaining_ns + WINDOW_SLACK_NS;
 	size_t wanted = 0;
 
 	count(t);
@@ -471,9 +472,10 @@ static void settle(struct sp_tended *t, const struct sp_group *group)
 		t->backoff_ns = 0;
 		t->due_ns = 0;
 	}
-	if (result->is_learning)
-		t->due_ns = now + result->learn_remaining_ns + WINDOW_SLACK_NS;
-	else if (result->is_moving && t->config.flow_idle_ns && !t->due_ns)
+	/* What failed is tried again while the window is open, too: it may be an hour. */
+	if (result->is_learning && (!t->due_ns || window_end < t->due_ns))
+		t->due_ns = window_end;
+	else if (!result->is_learning && result->is_moving && t->config.flow_idle_ns && !t->due_ns)
 		t->due_ns = now + t->config.flow_idle_ns / TIDY_PER_IDLE + SP_NS_PER_S;
 	if (result->did_replace)
 		t->retaken_ns = now;
