@@ -156,6 +156,14 @@ static int try_lock(int fd, const char *path)
 	return errno == EWOULDBLOCK ? -EWOULDBLOCK : sp_fail(-errno, "cannot lock %s", path);
 }
 
+static int open_to_lock(const char *bpffs, char path[PATH_MAX], int *ret_fd)
+{
+	int err = sp_pin_open_root(bpffs, ret_fd);
+
+	sp_pin_root_path(bpffs, path);
+	return err == -ENOENT ? sp_fail(err, "cannot open %s", path) : err;
+}
+
 int sp_pin_lock(const char *bpffs, int *ret_fd)
 {
 	const struct timespec tick = { .tv_nsec = LOCK_POLL_MS * 1000000L };
@@ -163,10 +171,7 @@ int sp_pin_lock(const char *bpffs, int *ret_fd)
 	char path[PATH_MAX];
 	int err;
 
-	sp_pin_root_path(bpffs, path);
-	err = sp_pin_open_root(bpffs, &fd);
-	if (err == -ENOENT)
-		return sp_fail(err, "cannot open %s", path);
+	err = open_to_lock(bpffs, path, &fd);
 	err = err ?: try_lock(fd, path);
 	for (int waited = 0; err == -EWOULDBLOCK; waited += LOCK_POLL_MS) {
 		if (waited >= LOCK_PATIENCE_MS) {
@@ -189,19 +194,14 @@ int sp_pin_lock(const char *bpffs, int *ret_fd)
 
 int sp_pin_try_lock(const char *bpffs, int *ret_fd)
 {
-	sp_autoclose int fd = -1;
 	char path[PATH_MAX];
-	int err;
+	sp_autoclose int fd = -1;
+	int err = open_to_lock(bpffs, path, &fd);
 
-	sp_pin_root_path(bpffs, path);
-	err = sp_pin_open_root(bpffs, &fd);
-	if (err == -ENOENT)
-		return sp_fail(err, "cannot open %s", path);
 	err = err ?: try_lock(fd, path);
-	if (err)
-		return err;
-	*ret_fd = sp_take_fd(&fd);
-	return 0;
+	if (!err)
+		*ret_fd = sp_take_fd(&fd);
+	return err;
 }
 
 int sp_pin_lock_daemon(const char *bpffs, int *ret_fd)

@@ -355,7 +355,6 @@ __u32 sp_state_counter_slots(const struct sp_pins *pins)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 len = sizeof(info);
-
 	int err = bpf_obj_get_info_by_fd(pins->counters, &info, &len);
 
 	if (err) {

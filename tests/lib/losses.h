@@ -18,6 +18,8 @@
 /* From now on, from 0. */
 void sp_losses_start(__u16 port);
 size_t sp_losses_read(void);
+/* For which the kernel has asked for another listener and got none: those are no losses of its own. */
+size_t sp_losses_unmigrated(void);
 /* It need not be running. */
 void sp_losses_stop(void);
 
