@@ -287,6 +287,30 @@ static void daemon__attached_by_a_command__adopted_as_it_is(void **state)
 	sp_keeper_stop(&keeper);
 }
 
+/* A member that cannot be enrolled yet, and nothing that would show when it can: the daemon tries again by itself. */
+static void daemon__member_becomes_free_while_a_window_is_open__enrolled(void **state)
+{
+	sp_autoclose int map = bpf_map_create(BPF_MAP_TYPE_SOCKMAP, "other", 4, 8, 1, NULL);
+	sp_autoclose int fd = -1;
+	__u32 zero = 0;
+	__u64 value;
+
+	(void)state;
+	assert_true(map >= 0);
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", PORT, WORKERS, NULL);
+	fd = sp_crew_join(&crew);
+	value = fd;
+	assert_int_equal(bpf_map_update_elem(map, &zero, &value, BPF_ANY), 0);
+	sp_run("attach", "g", crew.endpoint, "--partial", "--learn", "1h");
+	sp_keeper_start(&keeper, config_of(SP_UDP, "learn = 1h\n"));
+	sp_keeper_wait(&keeper, "1 member of g in another BPF sockarray or sockmap: no traffic goes there");
+	assert_int_equal(sp_status_int("g", "enrolled"), WORKERS);
+	assert_int_equal(bpf_map_delete_elem(map, &zero), 0);
+	sp_keeper_wait_enrolled("g", WORKERS + 1);
+	assert_true(sp_status_bool("g", "learning"));
+	sp_keeper_stop(&keeper);
+}
+
 static void daemon__name_steered_elsewhere__refused_and_left(void **state)
 {
 	(void)state;
@@ -403,6 +427,7 @@ int main(void)
 		CASE(daemon__foreign_program_and_retake__taken_back),
 		CASE(daemon__detached_by_a_command__left_alone_until_reload),
 		CASE(daemon__attached_by_a_command__adopted_as_it_is),
+		CASE(daemon__member_becomes_free_while_a_window_is_open__enrolled),
 		CASE(daemon__name_steered_elsewhere__refused_and_left),
 		CASE(daemon__second_one__refused),
 		CASE(daemon__commands_beside_it__work),

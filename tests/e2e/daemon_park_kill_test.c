@@ -60,6 +60,7 @@ static void start(bool has_store)
 {
 	noutages = 0;
 	keeper.has_store = has_store;
+	sp_losses_start(PORT);
 	sp_crew_start(&crew, SP_TCP, "127.0.0.1", PORT, 1, NULL);
 	sp_keeper_start(&keeper, config);
 	sp_keeper_wait_slot(NAME, SP_SLOT_PARK, "parked");
@@ -97,16 +98,20 @@ static bool is_of(const struct sp_knock_failure *failure, const struct outage *o
 
 static void require_only_outages(const struct sp_knocks *seen)
 {
+	size_t raced = sp_losses_read();
+
 	print_message(
 		"    %llu connections: %llu answered; lost in the parking sockets of daemons that were killed "
-		"while no worker was there: %llu; refused until one was: %llu\n",
-		seen->asked, seen->answered, seen->reset, seen->refused);
-	assert_int_equal(seen->unanswered, 0);
+		"while no worker was there: %llu; refused until one was: %llu; ended without an answer: %llu; "
+		"the kernel lost %zu as a listener closed\n",
+		seen->asked, seen->answered, seen->reset, seen->refused, seen->unanswered, raced);
+	/* But what the kernel lost by itself: see losses.h. */
+	assert_true(seen->unanswered <= raced);
 	assert_int_equal(seen->failed, 0);
-	assert_int_equal(seen->nfailures, seen->reset + seen->refused);
+	assert_int_equal(seen->nfailures, seen->reset + seen->refused + seen->unanswered);
 	assert_int_equal(seen->answered + seen->nfailures, seen->asked);
 	for (size_t i = 0; i < seen->nfailures; i++) {
-		bool is_explained = false;
+		bool is_explained = seen->failures[i].is_unanswered; /* as many as were counted above */
 
 		for (size_t o = 0; o < noutages; o++)
 			is_explained |= is_of(&seen->failures[i], &outages[o]);
@@ -193,7 +198,6 @@ static void daemon__killed_50_times_and_its_parking_sockets_are_kept__nothing_is
 
 	(void)state;
 	start(true);
-	sp_losses_start(PORT);
 	restart_and_kill_50_times();
 	raced = sp_losses_read();
 	seen = knocker.seen;
@@ -204,6 +208,7 @@ static void daemon__killed_50_times_and_its_parking_sockets_are_kept__nothing_is
 	assert_int_equal(seen->refused, 0);
 	assert_int_equal(seen->failed, 0);
 	assert_true(seen->reset + seen->unanswered <= raced);
+	assert_int_equal(sp_losses_unmigrated(), 0);
 	assert_int_equal(seen->answered + seen->reset + seen->unanswered, seen->asked);
 	/* The one that is in the slot; and a daemon that ends leaves none. */
 	assert_int_equal(sp_keeper_stored(&keeper), 1);

@@ -105,6 +105,7 @@ static void require_nothing_failed(const struct sp_knocks *seen)
 	assert_int_equal(seen->refused, 0);
 	assert_int_equal(seen->failed, 0);
 	assert_true(seen->reset + seen->unanswered <= raced);
+	assert_int_equal(sp_losses_unmigrated(), 0);
 	assert_int_equal(seen->answered + seen->reset + seen->unanswered, seen->asked);
 }
 

@@ -49,6 +49,7 @@ static void end_connection(struct crowd *c, int fd, __u64 *count)
 		if (seen->nfailures == SP_KNOCKS_FAILURES)
 			_exit(1);
 		seen->failures[seen->nfailures++] = (struct sp_knock_failure){
+			.is_unanswered = count == &seen->unanswered,
 			.is_reset = count == &seen->reset,
 			.asked_ns = c->open[fd].since_ns,
 			.ended_ns = sp_now_ns(),

@@ -16,6 +16,7 @@
 
 /* One that was not answered; CLOCK_MONOTONIC. */
 struct sp_knock_failure {
+	bool is_unanswered; /* it ended in peace */
 	bool is_reset; /* its handshake was complete. Else it was refused, or worse */
 	__u64 asked_ns; /* before its connect() */
 	__u64 ended_ns; /* when its end was seen */
