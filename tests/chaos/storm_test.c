@@ -42,7 +42,7 @@
 #define REST_MAX_MS 700
 #define REST_KILLS 3 /* at most, while nothing is ordered */
 #define SETTLE_ORDERS_MAX 8 /* a group comes to rest within so many syncs */
-#define CALM_PATIENCE_NS (60 * SECOND)
+#define PATIENCE_NS (60 * SECOND) /* between two steps, and for a whole calm */
 #define COUNT_PATIENCE_NS (5 * SECOND)
 
 #define TAG_FLOW 0ULL
@@ -76,7 +76,7 @@ struct storm {
 	struct sp_random step_random;
 	bool is_over;
 
-	__u64 calm_ns; /* the last burst was over */
+	__u64 step_done_ns; /* the last step was, and since the burst's end no more is done */
 	__u32 nsettled[2]; /* syncs in this calm */
 	bool is_settled[2];
 	__u64 rest_end_ns;
@@ -160,7 +160,7 @@ static void start_storm(struct storm *s)
 	storm_journal_start(title);
 	printf("%s\n", title);
 
-	s->start_ns = sp_now_ns();
+	s->start_ns = s->step_done_ns = sp_now_ns();
 	s->end_ns = s->start_ns + seconds * SECOND;
 	s->udp.flows = (struct storm_flows){
 		.model = &s->udp.model,
@@ -212,8 +212,8 @@ static void await_window_end(struct storm *s)
 
 	s->step = STORM_STEP_ORDER;
 	s->step_group = &s->udp;
-	/* While an order is on its way nobody knows when that is. */
-	if (end_ns != UINT64_MAX)
+	/* Before the first window there is none to meet, and while an order is on its way nobody knows when it ends. */
+	if (end_ns && end_ns != UINT64_MAX)
 		s->step_ns = end_ns - sp_random_below(&s->step_random, MEET_WITHIN_US) * 1000ULL;
 }
 
@@ -233,7 +233,7 @@ static void go_on_with_burst(struct storm *s, __u64 now)
 {
 	if (!s->has_step && (s->nleft == 0 || now >= s->end_ns || s->nsteps >= s->steps_max)) {
 		s->phase = ENDING;
-		s->calm_ns = now;
+		s->step_done_ns = now;
 		return;
 	}
 	if (now < s->step_ns)
@@ -253,7 +253,8 @@ static void go_on_with_burst(struct storm *s, __u64 now)
 		s->nskipped++;
 	s->has_step = false;
 	s->nleft--;
-	s->step_ns = sp_now_ns() + sp_random_below(&s->step_random, STEP_MAX_US) * 1000ULL;
+	s->step_done_ns = sp_now_ns();
+	s->step_ns = s->step_done_ns + sp_random_below(&s->step_random, STEP_MAX_US) * 1000ULL;
 }
 
 /* --- calms --- */
@@ -275,15 +276,15 @@ static void check_patience(const struct storm *s, __u64 now)
 {
 	static const char *const names[] = { "burst", "ending", "settling", "resting", "still" };
 
-	if (s->phase == BURST || now - s->calm_ns < CALM_PATIENCE_NS)
+	if (now - s->step_done_ns < PATIENCE_NS)
 		return;
-	storm_violation(
-		"the calm does not come to its end, but is %s; orders on their way: %d and %d; crews calm: %d and %d; "
-		"windows end in %.1f and %.1f s; %u questions and %u connections open",
-		names[s->phase], s->udp.op.is_busy, s->tcp.op.is_busy, storm_crew_is_calm(&s->udp.crew),
-		storm_crew_is_calm(&s->tcp.crew), (double)(__s64)(s->udp.model.windows_end_ns - now) / 1e9,
-		(double)(__s64)(s->tcp.model.windows_end_ns - now) / 1e9, s->udp.flows.nopen,
-		s->tcp.stream.nopen);
+	storm_violation("nothing goes on: it is %s; orders on their way: %d and %d; crews calm: %d and %d; "
+			"windows end in %.1f and %.1f s; %u questions and %u connections open",
+			names[s->phase], s->udp.op.is_busy, s->tcp.op.is_busy,
+			storm_crew_is_calm(&s->udp.crew), storm_crew_is_calm(&s->tcp.crew),
+			(double)(__s64)(s->udp.model.windows_end_ns - now) / 1e9,
+			(double)(__s64)(s->tcp.model.windows_end_ns - now) / 1e9, s->udp.flows.nopen,
+			s->tcp.stream.nopen);
 }
 
 static void go_on_with_ending(struct storm *s)
@@ -406,7 +407,8 @@ static void go_on_with_still(struct storm *s, __u64 now)
 	s->phase = BURST;
 	s->nleft = BURST_MIN + sp_random_below(&s->random, BURST_MAX - BURST_MIN);
 	/* Whoever was silent is heard once before the next window opens. */
-	s->step_ns = sp_now_ns() + s->udp.flows.period_ns;
+	s->step_done_ns = sp_now_ns();
+	s->step_ns = s->step_done_ns + s->udp.flows.period_ns;
 }
 
 /* --- going on --- */
