@@ -8,21 +8,27 @@
 /* Slots that have a counter row of their own; the row behind them is the group's, and of any slot beyond. */
 const volatile __u32 sp_counter_slots = 1;
 
-static __always_inline struct sp_counters *counters_of(__u32 slot)
+static __always_inline struct sp_counters *group_counters(void)
 {
-	__u32 row = slot < sp_counter_slots ? slot : sp_counter_slots;
+	__u32 row = sp_counter_slots;
 
 	return bpf_map_lookup_elem(&sp_counters, &row);
 }
 
+static __always_inline struct sp_counters *counters_of(__u32 slot)
+{
+	return bpf_map_lookup_elem(&sp_counters, &slot) ?: group_counters();
+}
+
 /* Per CPU, and the program cannot be interrupted by itself: plain adds lose nothing. */
-#define count(slot, name)                                   \
-	({                                                  \
-		struct sp_counters *c_ = counters_of(slot); \
-		if (c_)                                     \
-			c_->name++;                         \
+#define add_one(row, name)                    \
+	({                                    \
+		struct sp_counters *c_ = row; \
+		if (c_)                       \
+			c_->name++;           \
 	})
-#define count_group(name) count(SP_SLOT_NONE, name)
+#define count(slot, name) add_one(counters_of(slot), name)
+#define count_group(name) add_one(group_counters(), name)
 
 static __always_inline void event(enum sp_event_kind kind, __u32 slot, __u32 incarnation)
 {

@@ -10,55 +10,119 @@
 #define STEADYPORT_PACKET_BPF_H
 
 #include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include <steadyport/flow.h>
+#include "account.bpf.h"
 
 #define SP_AF_INET6 10
 #define SP_ETH_P_IP 0x0800
 #define SP_IPV4_SADDR 12 /* offsetof(struct iphdr, saddr) */
 #define SP_IPV6_SADDR 8 /* offsetof(struct ipv6hdr, saddr) */
-#define SP_PORTS_LEN 4 /* source and destination port, first in TCP and UDP alike */
 
-/* Both readers return 0, or negative when the packet is too short for what it claims to be. */
-static __always_inline int read_ports(struct sk_reuseport_md *md, __be16 ret_ports[2])
+/*
+ * Since Linux 6.2 a program can look at the kernel's own structs. That is how the addresses are read where it can:
+ * bpf_skb_load_bytes_relative() costs as much as their hash.
+ */
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+
+/* (loader) The kernel has these two. */
+const volatile bool sp_has_cast = false;
+
+static __always_inline const void *network_header(struct sk_reuseport_md *md, __u32 btf_id)
 {
-	void *data = md->data;
+	struct sk_reuseport_kern *kern = bpf_cast_to_kern_ctx(md);
+	struct sk_buff *skb = kern->skb;
 
-	/* `data` is the transport header. */
-	if (data + SP_PORTS_LEN <= md->data_end) {
-		__builtin_memcpy(ret_ports, data, SP_PORTS_LEN);
-		return 0;
-	}
-	return bpf_skb_load_bytes(md, 0, ret_ports, SP_PORTS_LEN);
+	return bpf_rdonly_cast(skb->head + skb->network_header, btf_id);
 }
 
-static __always_inline int hash_packet4(struct sk_reuseport_md *md, const __u64 key[2], __u64 *ret_hash)
+/*
+ * The readers return 0, or negative when the packet is too short for what it claims to be. Ports stay in registers: a
+ * load of both from where they were stored one by one would wait for these stores.
+ */
+static __always_inline int read_ports(struct sk_reuseport_md *md, __be16 *ret_sport, __be16 *ret_dport)
+{
+	__be16 *data = md->data; /* the transport header */
+	__be16 ports[2];
+
+	if ((void *)(data + 2) <= md->data_end) {
+		*ret_sport = data[0];
+		*ret_dport = data[1];
+		return 0;
+	}
+	if (bpf_skb_load_bytes(md, 0, ports, sizeof(ports)))
+		return -1;
+	*ret_sport = ports[0];
+	*ret_dport = ports[1];
+	return 0;
+}
+
+/* The packet's four numbers could not be read: the kernel's hash of them instead. */
+static __noinline __u64 hash_unreadable(struct sk_reuseport_md *md)
+{
+	count_group(unreadable);
+	return sp_flow_hash_kernel(md->hash);
+}
+
+static __always_inline __u64 hash_packet4(struct sk_reuseport_md *md, const __u64 key[2])
 {
 	struct sp_tuple4 t;
 
-	if (read_ports(md, &t.sport) ||
-	    bpf_skb_load_bytes_relative(md, SP_IPV4_SADDR, &t, 8, BPF_HDR_START_NET))
-		return -1;
-	*ret_hash = sp_flow_hash4(key, &t);
-	return 0;
+	if (read_ports(md, &t.sport, &t.dport))
+		return hash_unreadable(md);
+	if (sp_has_cast) {
+		const struct iphdr *ip = network_header(md, bpf_core_type_id_kernel(struct iphdr));
+
+		t.src = ip->saddr;
+		t.dst = ip->daddr;
+	} else {
+		__be32 addrs[2];
+
+		if (bpf_skb_load_bytes_relative(md, SP_IPV4_SADDR, addrs, sizeof(addrs), BPF_HDR_START_NET))
+			return hash_unreadable(md);
+		t.src = addrs[0];
+		t.dst = addrs[1];
+	}
+	return sp_flow_hash4(key, &t);
 }
 
-static __always_inline int hash_packet6(struct sk_reuseport_md *md, const __u64 key[2], __u64 *ret_hash)
+static __noinline __u64 hash_packet6(struct sk_reuseport_md *md, const __u64 key[2])
 {
 	struct sp_tuple6 t;
 
-	if (read_ports(md, &t.sport) ||
-	    bpf_skb_load_bytes_relative(md, SP_IPV6_SADDR, &t, 32, BPF_HDR_START_NET))
-		return -1;
-	*ret_hash = sp_flow_hash6(key, &t);
-	return 0;
+	if (read_ports(md, &t.sport, &t.dport))
+		return hash_unreadable(md);
+	if (sp_has_cast) {
+		const struct ipv6hdr *ip = network_header(md, bpf_core_type_id_kernel(struct ipv6hdr));
+
+		for (int i = 0; i < 4; i++) {
+			t.src[i] = ip->saddr.in6_u.u6_addr32[i];
+			t.dst[i] = ip->daddr.in6_u.u6_addr32[i];
+		}
+	} else {
+		__be32 addrs[8];
+
+		if (bpf_skb_load_bytes_relative(md, SP_IPV6_SADDR, addrs, sizeof(addrs), BPF_HDR_START_NET))
+			return hash_unreadable(md);
+		for (int i = 0; i < 4; i++) {
+			t.src[i] = addrs[i];
+			t.dst[i] = addrs[4 + i];
+		}
+	}
+	return sp_flow_hash6(key, &t);
+}
+
+static __always_inline __u64 hash_packet(struct sk_reuseport_md *md, const __u64 key[2])
+{
+	return md->eth_protocol == bpf_htons(SP_ETH_P_IP) ? hash_packet4(md, key) : hash_packet6(md, key);
 }
 
 /* `src` of the socket is our side, so it is the packet's destination. */
-static __noinline __u64 hash_migrating(struct bpf_sock *sk, __u64 key0, __u64 key1)
+static __always_inline __u64 hash_migrating(struct bpf_sock *sk, const __u64 key[2])
 {
-	const __u64 key[2] = { key0, key1 };
 	struct sp_tuple4 t4;
 	struct sp_tuple6 t6;
 

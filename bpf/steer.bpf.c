@@ -73,14 +73,7 @@ __noinline int choose_other(struct sk_reuseport_md *md, __u32 index, __u64 hash,
 	return choice;
 }
 
-static __always_inline int choose(struct sk_reuseport_md *md, struct sp_view *view, __u32 index, __u64 hash)
-{
-	int choice = sp_choose_owner(view, hash, md, take);
-
-	return choice >= 0 ? choice : choose_other(md, index, hash, true);
-}
-
-static __always_inline int finish(int choice)
+static __noinline int finish(int choice)
 {
 	__u32 slot = SP_CHOICE_SLOT(choice);
 
@@ -123,8 +116,8 @@ static __always_inline int choose_previous(struct sk_reuseport_md *md, __u32 ind
  * A UDP flow that the current view alone cannot place: it is kept, or unknown during a learn window. Unknown flows
  * follow the previous view and are kept where the current one would not find them.
  */
-static __always_inline int steer_unsettled(struct sk_reuseport_md *md, const struct sp_ctl *ctl,
-					   struct sp_view *view, __u32 index, __u64 hash)
+static __noinline int steer_unsettled(struct sk_reuseport_md *md, const struct sp_ctl *ctl,
+				      struct sp_view *view, __u32 index, __u64 hash)
 {
 	__u64 now = bpf_ktime_get_ns();
 	enum memory memory = take_kept(md, hash, now, ctl->flow_idle_s, take);
@@ -133,7 +126,9 @@ static __always_inline int steer_unsettled(struct sk_reuseport_md *md, const str
 	if (memory == MEMORY_TAKEN)
 		return SK_PASS;
 
-	choice = choose(md, view, index, hash);
+	choice = sp_choose_owner(view, hash, md, take);
+	if (choice < 0)
+		choice = choose_other(md, index, hash, true);
 	if (now < view->learn_until_ns && memory == MEMORY_ORPHAN) {
 		/* It has no worker to stay with. Led by the previous view it would miss all who have joined since. */
 		previous = SP_CHOICE_NONE;
@@ -153,27 +148,51 @@ static __always_inline int steer_unsettled(struct sk_reuseport_md *md, const str
 	return finish(choice);
 }
 
-static __always_inline __u64 flow_hash(struct sk_reuseport_md *md, struct bpf_sock *migrating,
-				       const struct sp_ctl *ctl)
+/* A connection that must leave a closed listener. */
+static __noinline int steer_migrating(struct sk_reuseport_md *md, struct bpf_sock *migrating,
+				      const struct sp_ctl *ctl, struct sp_view *view, __u32 index)
 {
-	__u64 hash;
+	__u64 hash = sp_hash == SP_HASH_KERNEL ? sp_flow_hash_kernel(md->hash) :
+						 hash_migrating(migrating, ctl->key);
+	int choice = sp_choose_owner(view, hash, md, take);
 
-	if (sp_hash == SP_HASH_KERNEL)
-		return sp_flow_hash_kernel(md->hash);
-	if (migrating)
-		return hash_migrating(migrating, ctl->key[0], ctl->key[1]);
-	if (md->eth_protocol == bpf_htons(SP_ETH_P_IP) ? hash_packet4(md, ctl->key, &hash) :
-							 hash_packet6(md, ctl->key, &hash)) {
-		count_group(unreadable);
-		return sp_flow_hash_kernel(md->hash);
-	}
-	return hash;
+	if (choice < 0)
+		choice = choose_other(md, index, hash, true);
+	return choice < 0 ? finish(choice) : migrated(SP_CHOICE_SLOT(choice));
 }
 
+/*
+ * The bucket's owner is not usable, or died after the view was planned. The two views in force may differ in the rest of
+ * the chain, so until the view is settled (learn_until_ns 0) its flows are learned and kept, too.
+ */
+static __noinline int steer_without_owner(struct sk_reuseport_md *md, const struct sp_ctl *ctl,
+					  struct sp_view *view, __u32 index, __u64 hash)
+{
+	if (sp_protocol == SP_UDP && view->learn_until_ns)
+		return steer_unsettled(md, ctl, view, index, hash);
+	return finish(choose_other(md, index, hash, true));
+}
+
+/* A view that is not PLAIN: something moves, or is drained, or dead; or every flow is remembered. */
+static __noinline int steer_planned(struct sk_reuseport_md *md, const struct sp_ctl *ctl,
+				    struct sp_view *view, __u32 index, __u64 hash)
+{
+	int choice;
+
+	if (sp_protocol == SP_UDP && (sp_track == SP_TRACK_ALWAYS || sp_is_moving(view, hash)))
+		return steer_unsettled(md, ctl, view, index, hash);
+	choice = sp_choose_owner(view, hash, md, take);
+	return choice < 0 ? steer_without_owner(md, ctl, view, index, hash) : finish(choice);
+}
+
+/*
+ * The hot path: the flow's hash, the owner of its bucket, one question, one count. It is short, and nothing of the rest
+ * lies in between: what it costs most is cache lines, of code as much as of data.
+ */
 SEC("sk_reuseport/migrate")
 int sp_steer(struct sk_reuseport_md *md)
 {
-	struct bpf_sock *migrating = md->migrating_sk;
+	struct bpf_sock *migrating;
 	__u32 zero = 0, index;
 	struct sp_view *view;
 	struct sp_ctl *ctl;
@@ -187,22 +206,17 @@ int sp_steer(struct sk_reuseport_md *md)
 	view = view_at(index);
 	if (!view)
 		return finish(SP_CHOICE_NONE);
+	migrating = md->migrating_sk;
+	if (sp_protocol == SP_TCP && migrating)
+		return steer_migrating(md, migrating, ctl, view, index);
 
-	hash = flow_hash(md, migrating, ctl);
-	if (sp_protocol == SP_UDP && (sp_track == SP_TRACK_ALWAYS || sp_bit(view->moving, sp_bucket(hash))))
-		return steer_unsettled(md, ctl, view, index, hash);
-
-	choice = sp_choose_owner(view, hash, md, take);
-	if (choice < 0) {
-		/*
-		 * The owner died after the view was planned. The two views in force may differ in the rest of the
-		 * chain, so until the view is settled (learn_until_ns 0) its flows are learned and kept, too.
-		 */
-		if (sp_protocol == SP_UDP && view->learn_until_ns)
-			return steer_unsettled(md, ctl, view, index, hash);
-		choice = choose_other(md, index, hash, true);
+	hash = sp_hash == SP_HASH_KERNEL ? sp_flow_hash_kernel(md->hash) : hash_packet(md, ctl->key);
+	if (sp_track != SP_TRACK_ALWAYS && view->kind == SP_VIEW_PLAIN) {
+		choice = sp_choose_owner(view, hash, md, take);
+		if (choice < 0)
+			return steer_without_owner(md, ctl, view, index, hash);
+		count(SP_CHOICE_SLOT(choice), steered);
+		return SK_PASS;
 	}
-	if (migrating && choice >= 0)
-		return migrated(SP_CHOICE_SLOT(choice));
-	return finish(choice);
+	return steer_planned(md, ctl, view, index, hash);
 }

@@ -52,7 +52,7 @@ struct sp_decision sp_decide(const struct sp_state *state, __u64 now_ns, const s
 	bool is_unsettled;
 	int choice;
 
-	is_unsettled = state->ctl.track == SP_TRACK_ALWAYS || sp_bit(view->moving, sp_bucket(hash)) ||
+	is_unsettled = state->ctl.track == SP_TRACK_ALWAYS || sp_is_moving(view, hash) ||
 		       (view->learn_until_ns && sp_choose_owner(view, hash, &taker, take) < 0);
 	if (state->ctl.protocol != SP_UDP || !is_unsettled)
 		return current;

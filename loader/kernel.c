@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What this kernel and this process can do. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/btf.h>
 #include <linux/membarrier.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,6 +68,32 @@ const struct bpf_object_open_opts *sp_kernel_open_options(void)
 
 	/* Not for all: it is read once more then. */
 	return sp_privilege_has(SP_PRIVILEGE_SYS_ADMIN) ? NULL : &options;
+}
+
+static bool has_string(const char *strings, size_t len, const char *string)
+{
+	return memmem(strings, len, string, strlen(string) + 1) != NULL;
+}
+
+bool sp_kernel_has_cast(void)
+{
+	sp_autoclose int fd = open(BTF_PATH, O_RDONLY | O_CLOEXEC);
+	sp_autofree char *strings = NULL;
+	struct btf_header header;
+	size_t got = 0;
+	ssize_t n;
+
+	if (fd < 0 || pread(fd, &header, sizeof(header), 0) != sizeof(header) || header.magic != BTF_MAGIC)
+		return false;
+	strings = malloc(header.str_len);
+	if (!strings)
+		return false;
+	/* sysfs may give less at a time. */
+	while (got < header.str_len && (n = pread(fd, strings + got, header.str_len - got,
+						  (off_t)header.hdr_len + header.str_off + got)) > 0)
+		got += n;
+	return has_string(strings, got, "bpf_rdonly_cast") &&
+	       has_string(strings, got, "bpf_cast_to_kern_ctx");
 }
 
 static int wait_by_map_of_maps(void)

@@ -3,6 +3,8 @@
 #ifndef STEADYPORT_KERNEL_H
 #define STEADYPORT_KERNEL_H
 
+#include <stdbool.h>
+
 /**
  * sp_kernel_check - can steadyport look at groups here?
  * Linux 5.14 or later, BTF of the running kernel, CAP_BPF and CAP_PERFMON. Also routes libbpf's own messages to -vv.
@@ -18,6 +20,12 @@ struct bpf_object_open_opts;
  * there is, it does not look.
  */
 const struct bpf_object_open_opts *sp_kernel_open_options(void);
+
+/**
+ * sp_kernel_has_cast - can a program look at a packet's own structs? bpf_rdonly_cast() and bpf_cast_to_kern_ctx()
+ * came in Linux 6.2. Asked of the strings of the kernel's BTF: to parse all of it takes twenty times as long.
+ */
+bool sp_kernel_has_cast(void);
 
 /**
  * sp_kernel_wait_readers - until every BPF program that runs now has returned

@@ -218,6 +218,19 @@ void sp_plan_first(const struct sp_plan_slots *slots, struct sp_view *ret_view)
 	sp_plan_owners(slots, ret_view->owner);
 }
 
+bool sp_plan_is_plain(const struct sp_view *view)
+{
+	if (view->kind != SP_VIEW_TABLE)
+		return false;
+	for (size_t i = 0; i < SP_BUCKETS / 64; i++)
+		if (view->moving[i])
+			return false;
+	for (__u32 b = 0; b < SP_BUCKETS; b++)
+		if (view->owner[b] < SP_SLOTS_MAX && !sp_is_usable(view, view->owner[b]))
+			return false;
+	return true;
+}
+
 /* Whether flows that a view sends to this slot may be taken to be there. */
 static bool has_claim(const struct sp_plan_slot *slot)
 {

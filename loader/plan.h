@@ -57,6 +57,9 @@ __u32 sp_plan_owners(const struct sp_plan_slots *slots, __u16 owner[SP_BUCKETS])
 /* A first view for these slots: balanced, usable where assigned, live and not draining; nothing moving. */
 void sp_plan_first(const struct sp_plan_slots *slots, struct sp_view *ret_view);
 
+/* True for a TABLE view that may be written as PLAIN: no bucket moves, and what owns a bucket is usable. */
+bool sp_plan_is_plain(const struct sp_view *view);
+
 /**
  * sp_plan_effective - the function that a view really is while these slots are live
  * @view:       its usable bits (TABLE) or owners (KERNEL) of slots that are not live, or ejected, are cleared. Whoever occupies

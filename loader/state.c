@@ -8,6 +8,7 @@
 #include <bpf/libbpf.h>
 #include "cleanup.h"
 #include "log.h"
+#include "plan.h"
 #include "state.h"
 
 #define FLOWS_PER_BATCH 4096
@@ -24,6 +25,17 @@ static int read_elements(int map, void *values, __u32 count, const char *what)
 	err = bpf_map_lookup_batch(map, NULL, &batch, keys, values, &count, NULL);
 	/* -ENOENT: there is nothing behind these. */
 	return err && err != -ENOENT ? sp_fail(err, "cannot read %s", what) : 0;
+}
+
+/* PLAIN is a word for the program: here each view is a TABLE, whatever becomes of it. */
+static int read_views(const struct sp_pins *pins, struct sp_state *state)
+{
+	int err = read_elements(pins->views, state->views, SP_VIEWS, SP_PIN_VIEWS);
+
+	for (__u32 i = 0; i < SP_VIEWS; i++)
+		if (state->views[i].kind == SP_VIEW_PLAIN)
+			state->views[i].kind = SP_VIEW_TABLE;
+	return err;
 }
 
 static int read_cookies(const struct sp_pins *pins, struct sp_state *state)
@@ -63,7 +75,7 @@ int sp_state_read(const struct sp_pins *pins, struct sp_state **ret_state)
 
 	err = sp_state_read_ctl(pins, &state->ctl);
 	if (!err)
-		err = read_elements(pins->views, state->views, SP_VIEWS, SP_PIN_VIEWS);
+		err = read_views(pins, state);
 	if (!err)
 		err = read_elements(pins->info, state->info, SP_SLOTS_MAX, SP_PIN_INFO);
 	if (!err)
@@ -141,8 +153,12 @@ __u64 sp_wall_ns(void)
 
 int sp_state_write_view(const struct sp_pins *pins, __u32 index, const struct sp_view *view)
 {
-	int err = bpf_map_update_elem(pins->views, &index, view, BPF_ANY);
+	struct sp_view written = *view;
+	int err;
 
+	if (sp_plan_is_plain(view))
+		written.kind = SP_VIEW_PLAIN;
+	err = bpf_map_update_elem(pins->views, &index, &written, BPF_ANY);
 	return err ? sp_fail(err, "cannot write view %u of %s", index, pins->name) : 0;
 }
 

@@ -80,6 +80,7 @@ static int open_for(const char *name, const struct sp_ctl *ctl, __u32 nslots, st
 	skel->rodata->sp_hash = ctl->hash;
 	skel->rodata->sp_track = ctl->track;
 	skel->rodata->sp_counter_slots = rows;
+	skel->rodata->sp_has_cast = sp_kernel_has_cast();
 	err = bpf_map__set_max_entries(skel->maps.sp_counters, rows + 1);
 	err = err ?: bpf_map__set_max_entries(skel->maps.sp_carried, rows + 1);
 	*ret_skel = skel;

@@ -117,6 +117,25 @@ struct in6_addr {
 	} in6_u;
 };
 
+struct sk_buff {
+	unsigned char *head;
+	__u16 network_header;
+};
+
+struct sk_reuseport_kern {
+	struct sk_buff *skb;
+};
+
+struct iphdr {
+	__be32 saddr;
+	__be32 daddr;
+};
+
+struct ipv6hdr {
+	struct in6_addr saddr;
+	struct in6_addr daddr;
+};
+
 struct ns_common {
 	unsigned int inum;
 };

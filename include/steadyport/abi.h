@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #endif
 
-#define SP_ABI_VERSION 2
+#define SP_ABI_VERSION 3
 #define SP_ABI_OLDEST 1 /* `upgrade` understands the pins of all versions from here on */
 
 #define SP_SLOTS_MAX 1024
@@ -40,6 +40,7 @@
 enum sp_view_kind {
 	SP_VIEW_TABLE = 0, /* owner[bucket] names a slot; see choose.h */
 	SP_VIEW_KERNEL = 1, /* owner[reciprocal_scale(md->hash, nslots)]: as the kernel before the attach */
+	SP_VIEW_PLAIN = 2, /* a TABLE with no moving bucket and no owner that is not usable; since ABI 3 */
 };
 
 /* An immutable function flow -> slot. Never written while `sp_ctl.current` or the current view's `prev` names it. */

@@ -40,6 +40,17 @@ static __always_inline bool sp_is_usable(const struct sp_view *view, __u32 slot)
 	return slot < SP_SLOTS_MAX && sp_bit(view->usable, slot & (SP_SLOTS_MAX - 1));
 }
 
+/* A bucket's owner. That of a PLAIN view is all that a packet has to look at. */
+static __always_inline bool sp_is_usable_owner(const struct sp_view *view, __u32 slot)
+{
+	return view->kind == SP_VIEW_PLAIN ? slot < SP_SLOTS_MAX : sp_is_usable(view, slot);
+}
+
+static __always_inline bool sp_is_moving(const struct sp_view *view, __u64 hash)
+{
+	return view->kind != SP_VIEW_PLAIN && sp_bit(view->moving, sp_bucket(hash));
+}
+
 /* Seconds of CLOCK_MONOTONIC. Signed: another CPU may have seen the flow in the second that begins just now. */
 static __always_inline bool sp_flow_is_expired(const struct sp_flow *flow, __u32 now_s, __u32 idle_s)
 {
@@ -60,7 +71,7 @@ static __always_inline int sp_choose_owner(const struct sp_view *view, __u64 has
 {
 	__u32 slot = sp_probe(view, hash, 0);
 
-	if (sp_is_usable(view, slot) && take(ctx, slot) == 0)
+	if (sp_is_usable_owner(view, slot) && take(ctx, slot) == 0)
 		return SP_CHOICE(slot, SP_HOW_OWNER);
 	return SP_CHOICE_NONE;
 }

@@ -52,6 +52,30 @@ static void steer__i7_steady_state__kernel_and_user_space_choose_alike(struct sp
 	assert_int_equal(sp_fixture_kept(fx), 0);
 }
 
+static bool is_cast_denied;
+
+bool __real_sp_kernel_has_cast(void);
+bool __wrap_sp_kernel_has_cast(void);
+
+bool __wrap_sp_kernel_has_cast(void)
+{
+	return !is_cast_denied && __real_sp_kernel_has_cast();
+}
+
+/* Linux before 6.2 reads packets in another way; of what they hash to, nothing may depend on it. */
+static void steer__i7_without_casts__kernel_and_user_space_choose_alike(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	is_cast_denied = true;
+	attach_and_settle(fx);
+	is_cast_denied = false;
+	set = sp_fixture_flows(fx, FLOWS);
+	sp_require_agreement(fx, set);
+	sp_require_asked(fx, sp_fixture_sum(fx, steered), FLOWS);
+	assert_int_equal(sp_fixture_sum(fx, unreadable), 0);
+}
+
 /* A bucket is the work of the kernel's hash here: the same four numbers come to the same worker. */
 static void steer__kernel_hash__steers_every_flow_to_one_worker(struct sp_fixture *fx)
 {
@@ -289,6 +313,9 @@ int main(int argc, char **argv)
 	static const struct sp_case cases[] = {
 		SP_CASE(steer__i7_steady_state__kernel_and_user_space_choose_alike, .protocols = SP_CASE_BOTH,
 			.places = SP_PLACE_ALL, .workers = WORKERS),
+		SP_CASE(steer__i7_without_casts__kernel_and_user_space_choose_alike,
+			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V4 | SP_PLACE_V6 | SP_PLACE_DUAL_V4,
+			.workers = WORKERS),
 		SP_CASE(steer__kernel_hash__steers_every_flow_to_one_worker, .protocols = SP_CASE_BOTH,
 			.places = SP_PLACE_V4 | SP_PLACE_DUAL_V6, .workers = WORKERS, .hash = SP_HASH_KERNEL),
 		SP_CASE(steer__one_port_over_both_families__each_hashes_as_what_it_is,

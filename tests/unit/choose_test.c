@@ -81,6 +81,27 @@ static void choose__owner_is_live__takes_it_and_asks_no_other(void **state)
 	assert_int_equal(sockets.asked, 1);
 }
 
+/* What the usable bits say of an owner, PLAIN has said before; they are for the rest of the way. */
+static void choose__plain_view__asks_the_owner_and_goes_on_as_a_table(void **state)
+{
+	(void)state;
+	view_of(4);
+	view.kind = SP_VIEW_PLAIN;
+	view.owner[100] = 2;
+	view.owner[107] = 1;
+	view.owner[114] = 3;
+	memset(view.moving, 0xff, sizeof(view.moving));
+	assert_false(sp_is_moving(&view, hash_of(100, 7)));
+	set_usable(2, false);
+	assert_int_equal(sp_choose(&view, hash_of(100, 7), &sockets, take), SP_CHOICE(2, SP_HOW_OWNER));
+	sockets.is_live[2] = false;
+	set_usable(1, false);
+	assert_int_equal(sp_choose(&view, hash_of(100, 7), &sockets, take), SP_CHOICE(3, SP_HOW_PROBE));
+	view.owner[100] = SP_SLOT_NONE;
+	assert_int_equal(sp_choose(&view, hash_of(100, 7), &sockets, take), SP_CHOICE(3, SP_HOW_PROBE));
+	view.kind = SP_VIEW_TABLE;
+}
+
 static void choose__owner_is_dead__takes_the_next_probe(void **state)
 {
 	(void)state;
@@ -412,6 +433,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(choose__owner_is_live__takes_it_and_asks_no_other),
+		cmocka_unit_test(choose__plain_view__asks_the_owner_and_goes_on_as_a_table),
 		cmocka_unit_test(choose__owner_is_dead__takes_the_next_probe),
 		cmocka_unit_test(choose__owner_is_not_usable__is_skipped_without_being_asked),
 		cmocka_unit_test(choose__owner_entry_names_no_slot__is_skipped),

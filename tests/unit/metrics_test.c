@@ -71,7 +71,7 @@ static void metrics__daemon__build_reload_and_states(void **state)
 	(void)state;
 	sp_metrics_add_daemon(metrics, &daemon);
 	write_text();
-	assert_int_equal(value("steadyport_build_info{version=\"" SP_VERSION "\",abi=\"2\"}"), 1);
+	assert_int_equal(value("steadyport_build_info{version=\"" SP_VERSION "\",abi=\"3\"}"), 1);
 	assert_int_equal(value("steadyport_config_last_reload_successful"), 1);
 	assert_int_equal(value("steadyport_groups{state=\"waiting\"}"), 2);
 	assert_int_equal(value("steadyport_groups{state=\"steered\"}"), 5);

@@ -453,6 +453,28 @@ static void plan__effective__dead_slots_lose_their_usable_bit(void **state)
 	assert_memory_equal(&first, &other, sizeof(first));
 }
 
+static void plan__nothing_moves_and_all_owners_are_usable__plain(void **state)
+{
+	struct sp_plan_slots slots = { 0 };
+	struct sp_view view;
+	__u32 chosen[3];
+
+	(void)state;
+	assert_int_equal(sp_plan_assign(&slots, 3, chosen), 0);
+	sp_plan_first(&slots, &view);
+	assert_true(sp_plan_is_plain(&view));
+	view.moving[255] = 1ULL << 63;
+	assert_false(sp_plan_is_plain(&view));
+	view.moving[255] = 0;
+	view.owner[SP_BUCKETS - 1] = SP_SLOT_NONE;
+	assert_true(sp_plan_is_plain(&view));
+	slots.slot[1].is_live = false;
+	assert_true(sp_plan_effective(&view, &slots));
+	assert_false(sp_plan_is_plain(&view));
+	kernel_view(&view, 3);
+	assert_false(sp_plan_is_plain(&view));
+}
+
 static void plan__effective_kernel_view__dead_owners_become_none(void **state)
 {
 	struct sp_plan_slots slots = slots_of(4);
@@ -670,6 +692,7 @@ int main(void)
 		cmocka_unit_test(plan__assign_more_than_are_left__changes_nothing),
 		cmocka_unit_test(plan__reassign__only_a_dead_slot_is_had_back),
 		cmocka_unit_test(plan__effective__dead_slots_lose_their_usable_bit),
+		cmocka_unit_test(plan__nothing_moves_and_all_owners_are_usable__plain),
 		cmocka_unit_test(plan__effective_kernel_view__dead_owners_become_none),
 		cmocka_unit_test(plan__kernel_predecessor__every_bucket_is_moving),
 		cmocka_unit_test(plan__no_predecessor__no_bucket_is_moving),

@@ -75,7 +75,7 @@ static int choose_previous(const struct sp_view *view, const struct sp_model_flo
 {
 	__u32 slot;
 
-	if (view->kind == SP_VIEW_TABLE)
+	if (view->kind != SP_VIEW_KERNEL)
 		return sp_model_choose_usable(view, flow->hash);
 	slot = view->owner[(__u64)flow->packet.kernel_hash * view->nslots >> 32];
 	return is_live(slot) ? (int)slot : -1;
@@ -89,7 +89,7 @@ __u64 sp_model_hash(const struct sp_sim_packet *packet)
 
 static bool names(const struct sp_view *view, __u32 slot)
 {
-	if (view->kind == SP_VIEW_TABLE)
+	if (view->kind != SP_VIEW_KERNEL)
 		return bit(view->usable, slot);
 	for (__u32 i = 0; i < view->nslots; i++)
 		if (view->owner[i] == slot)
@@ -190,12 +190,16 @@ static void check_moving(const struct sp_view *previous, const struct sp_view *v
 {
 	struct sp_random numbers = { sp_sim.now_ns };
 
+	for (__u32 b = 0; view->kind == SP_VIEW_PLAIN && b < BUCKETS; b++)
+		sp_require(!bit(view->moving, b) &&
+				   (view->owner[b] >= SP_SLOTS_MAX || bit(view->usable, view->owner[b])),
+			   "the view is said to be plain, but bucket %u is not", b);
 	for (__u32 i = 0; i < 64; i++) {
 		__u64 hash = i % 2 ? sp_random_next(&numbers) : sp_model.flows[i % sp_model.nflows].hash;
 
 		if (bit(view->moving, hash % BUCKETS))
 			continue;
-		sp_require(previous->kind == SP_VIEW_TABLE,
+		sp_require(previous->kind != SP_VIEW_KERNEL,
 			   "bucket %llu is not moving, though the kernel's order was in force",
 			   hash % BUCKETS);
 		sp_require(choose_usable(previous, hash, true) == choose_usable(view, hash, true),
