@@ -54,7 +54,7 @@ TESTLIB_SRCS := $(filter-out tests/lib/line_buffer.c %.bpf.c,$(wildcard tests/li
 
 SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(BUILD)/%.skel.h)
 # The tests' own, of which the loader knows nothing.
-TEST_SKELS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/lib/*.bpf.c))
+TEST_SKELS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/lib/*.bpf.c tests/soak/*.bpf.c))
 LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/%.o)
 LIB_OBJS := $(filter-out $(BUILD)/loader/main.o,$(LOADER_OBJS))
 TESTLIB_OBJS := $(TESTLIB_SRCS:%.c=$(BUILD)/%.o)
@@ -195,6 +195,13 @@ $(BUILD)/tests/preload/%.so: tests/preload/%.c tests/lib/scarce.h Makefile
 	$(say) LD $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) -Itests/lib -O2 -g -fPIC -fvisibility=hidden -shared $< -ldl -o $@
+
+# A look at the whole machine, and no test.
+.PHONY: soak
+soak: $(BUILD)/tests/soak/holdings ## build what scripts/soak.sh looks with
+$(BUILD)/tests/soak/holdings: $(BUILD)/tests/soak/holdings.o $(BUILD)/libsteadyport.a
+	$(say) LD $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) -o $@
 
 # The runner's own tests need nothing of steadyport.
 $(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)
