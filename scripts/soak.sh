@@ -217,18 +217,19 @@ run_storms() {
 }
 
 end_all() {
-	local cgroup pid
+	local cgroup pid try
 
 	[[ ! ${storms-} ]] || kill "$storms" 2>/dev/null || true
 	for cgroup in "${daemon_cgroup-}" "${storm_cgroup-}"; do
 		[[ -d $cgroup ]] || continue
-		while [[ -s $cgroup/cgroup.procs ]]; do
+		# It can be removed once the last one has been waited for by whoever is its parent by then.
+		for ((try = 0; try < 100; try++)); do
+			! rmdir "$cgroup" 2>/dev/null || break
 			while read -r pid; do
 				kill -KILL "$pid" 2>/dev/null || true
 			done <"$cgroup/cgroup.procs"
 			sleep 0.1
 		done
-		rmdir "$cgroup" || true
 	done
 	rm -rf "$scratch"
 }
