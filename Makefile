@@ -54,7 +54,7 @@ TESTLIB_SRCS := $(filter-out tests/lib/line_buffer.c %.bpf.c,$(wildcard tests/li
 
 SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(BUILD)/%.skel.h)
 # The tests' own, of which the loader knows nothing.
-TEST_SKELS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/lib/*.bpf.c tests/soak/*.bpf.c))
+TEST_SKELS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/lib/*.bpf.c tests/bench/*.bpf.c tests/soak/*.bpf.c))
 LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/%.o)
 LIB_OBJS := $(filter-out $(BUILD)/loader/main.o,$(LOADER_OBJS))
 TESTLIB_OBJS := $(TESTLIB_SRCS:%.c=$(BUILD)/%.o)
@@ -202,6 +202,18 @@ soak: $(BUILD)/tests/soak/holdings ## build what scripts/soak.sh looks with
 $(BUILD)/tests/soak/holdings: $(BUILD)/tests/soak/holdings.o $(BUILD)/libsteadyport.a
 	$(say) LD $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) -o $@
+
+# --- measuring: tests/bench/*.c -> $(BUILD)/tests/bench/bench ---
+
+BENCH := $(BUILD)/tests/bench/bench
+$(BENCH): $(patsubst %.c,$(BUILD)/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c))) $(BUILD)/tests/libtests.a \
+		$(BUILD)/libsteadyport.a
+	$(say) LD $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) $(CMOCKA) -lm -o $@
+
+.PHONY: bench
+bench: all $(BENCH) ## measure, as root: BENCH_OPTIONS='--quick steer', see `$(BUILD)/tests/bench/bench --help`
+	$(Q)STEADYPORT=$(abspath $(BUILD))/steadyport $(BENCH) $(BENCH_OPTIONS)
 
 # The runner's own tests need nothing of steadyport.
 $(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)

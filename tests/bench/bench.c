@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Rounds, ratios and figures. */
+#include "bench.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "cleanup.h"
+
+#define QUICK_PART 5
+
+void sp_bench_die(const char *fmt, ...)
+{
+	int saved = errno;
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("bench: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fprintf(stderr, " (%s)\n", strerror(saved));
+	va_end(ap);
+	exit(1);
+}
+
+unsigned int sp_bench_sender_cpu(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN) - 1;
+}
+
+void sp_bench_pin(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sp_bench_require(sched_setaffinity(0, sizeof(set), &set) == 0);
+}
+
+double sp_bench_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+size_t sp_bench_rounds(const struct sp_bench *bench, size_t nrounds)
+{
+	return bench->is_quick ? (nrounds + QUICK_PART - 1) / QUICK_PART : nrounds;
+}
+
+struct sp_rounds sp_rounds_new(size_t ncontenders, size_t nrounds)
+{
+	struct sp_rounds rounds = { .ncontenders = ncontenders, .nrounds = nrounds };
+
+	rounds.values = calloc(ncontenders * nrounds, sizeof(*rounds.values));
+	sp_bench_require(rounds.values);
+	return rounds;
+}
+
+void sp_rounds_free(struct sp_rounds *rounds)
+{
+	free(rounds->values);
+	*rounds = (struct sp_rounds){ 0 };
+}
+
+struct sp_summary sp_rounds_value(const struct sp_rounds *rounds, size_t contender)
+{
+	sp_autofree double *values = calloc(rounds->nrounds, sizeof(*values));
+
+	sp_bench_require(values);
+	memcpy(values, sp_rounds_at(rounds, contender, 0), rounds->nrounds * sizeof(*values));
+	return sp_stats_summarise(values, rounds->nrounds);
+}
+
+struct sp_summary sp_rounds_ratio(const struct sp_rounds *rounds, size_t contender, size_t baseline)
+{
+	sp_autofree double *ratios = calloc(rounds->nrounds, sizeof(*ratios));
+
+	sp_bench_require(ratios);
+	for (size_t i = 0; i < rounds->nrounds; i++)
+		ratios[i] = *sp_rounds_at(rounds, contender, i) / *sp_rounds_at(rounds, baseline, i);
+	return sp_stats_summarise(ratios, rounds->nrounds);
+}
+
+static json_t *summary_to_json(const struct sp_summary *summary)
+{
+	return json_pack("{s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "rounds", (json_int_t)summary->count,
+			 "median", summary->median, "low", summary->low, "high", summary->high, "quarter",
+			 summary->quarter, "three_quarters", summary->three_quarters, "min", summary->min,
+			 "max", summary->max);
+}
+
+static const char *verdict(double value, struct sp_target target)
+{
+	if (!target.limit)
+		return "";
+	return (target.is_least ? value >= target.limit : value <= target.limit) ? "met" : "missed";
+}
+
+/* One line for whoever waits for the end. */
+static void tell(const char *text, const struct sp_summary *figure, const char *unit, struct sp_target target)
+{
+	printf("  %-40s %9.3f %-24s [%.3f, %.3f]", text, figure->median, unit, figure->low, figure->high);
+	if (target.limit)
+		printf("  %s %g: %s", target.is_least ? "at least" : "at most", target.limit,
+		       verdict(figure->median, target));
+	putchar('\n');
+	fflush(stdout);
+}
+
+static void add(struct sp_bench *bench, const char *name, const char *text, const struct sp_summary *figure,
+		const char *unit, struct sp_target target, json_t *ret_more)
+{
+	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:o}", "family", bench->family, "name", name, "text",
+				text, "unit", unit, "figure", summary_to_json(figure));
+
+	sp_bench_require(row);
+	if (target.limit)
+		json_object_set_new(row, "target",
+				    json_pack("{s:f, s:b, s:s}", "limit", target.limit, "is_least",
+					      target.is_least, "verdict", verdict(figure->median, target)));
+	if (ret_more)
+		json_object_update_new(row, ret_more);
+	json_array_append_new(bench->figures, row);
+}
+
+void sp_bench_ratio(struct sp_bench *bench, const char *name, const char *text,
+		    const struct sp_rounds *rounds, size_t contender, size_t baseline,
+		    const char *baseline_name, const char *unit, struct sp_target target)
+{
+	struct sp_summary ratio = sp_rounds_ratio(rounds, contender, baseline);
+	struct sp_summary value = sp_rounds_value(rounds, contender);
+	char with_unit[64];
+
+	snprintf(with_unit, sizeof(with_unit), "x %7.1f %s, least %.1f", value.median, unit, value.min);
+	tell(text, &ratio, with_unit, target);
+	add(bench, name, text, &ratio, "x", target,
+	    json_pack("{s:s, s:s, s:o}", "baseline", baseline_name, "value_unit", unit, "value",
+		      summary_to_json(&value)));
+}
+
+void sp_bench_value(struct sp_bench *bench, const char *name, const char *text, struct sp_summary value,
+		    const char *unit, struct sp_target target)
+{
+	tell(text, &value, unit, target);
+	add(bench, name, text, &value, unit, target, NULL);
+}

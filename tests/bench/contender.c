@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Groups and what steers them. */
+#include "contender.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "bench.h"
+#include "cleanup.h"
+#include "endpoint.h"
+#include "lab.h"
+#include "state.h"
+#include "tests/bench/floor.skel.h"
+
+#define FIRST_PORT 4000 /* below the sources' */
+#define BACKLOG 4096
+#define MEMBERS 4
+#define WORDS_MAX (SP_CONTENDER_OPTIONS_MAX + 8)
+
+static __u16 next_port = FIRST_PORT;
+
+static int open_member(const struct sp_contender *contender, const struct sp_address *address)
+{
+	int is_tcp = contender->protocol == SP_TCP, one = 1, least = 0;
+	int fd = socket(contender->family, (is_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage sa;
+	socklen_t len = sp_address_to_sockaddr(address, contender->target.port, &sa);
+
+	sp_bench_require(fd >= 0);
+	sp_bench_require(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0);
+	sp_bench_require(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)) == 0);
+	sp_bench_require(bind(fd, (struct sockaddr *)&sa, len) == 0);
+	if (is_tcp)
+		sp_bench_require(listen(fd, BACKLOG) == 0);
+	return fd;
+}
+
+static void attach_floor(struct sp_contender *contender)
+{
+	struct bpf_program *program;
+
+	contender->skel = floor__open();
+	sp_bench_require(contender->skel);
+	contender->skel->rodata->sp_floor_members = contender->members;
+	sp_bench_require(bpf_map__set_max_entries(contender->skel->maps.sp_floor_socks, contender->members) ==
+			 0);
+	sp_bench_require(floor__load(contender->skel) == 0);
+	for (__u32 i = 0; i < contender->members; i++) {
+		__u64 fd = contender->sockets[i];
+
+		sp_bench_require(bpf_map_update_elem(bpf_map__fd(contender->skel->maps.sp_floor_socks), &i,
+						     &fd, BPF_ANY) == 0);
+	}
+	program = contender->steering == SP_STEERED_BY_EMPTY ? contender->skel->progs.sp_empty :
+		  contender->steering == SP_STEERED_BY_FLOOR ? contender->skel->progs.sp_floor :
+							       contender->skel->progs.sp_modulo;
+	contender->program = bpf_program__fd(program);
+	sp_bench_require(setsockopt(contender->sockets[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF,
+				    &contender->program, sizeof(contender->program)) == 0);
+}
+
+static void attach_classic(const struct sp_contender *contender)
+{
+	struct sock_filter code[] = {
+		{ BPF_LD | BPF_W | BPF_ABS, 0, 0, SKF_AD_OFF + SKF_AD_RXHASH },
+		{ BPF_ALU | BPF_MOD | BPF_K, 0, 0, contender->members },
+		{ BPF_RET | BPF_A, 0, 0, 0 },
+	};
+	struct sock_fprog program = { .len = SP_ARRAY_SIZE(code), .filter = code };
+
+	sp_bench_require(setsockopt(contender->sockets[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+				    sizeof(program)) == 0);
+}
+
+static void run(const char *const *words)
+{
+	pid_t pid = fork();
+	int status;
+
+	sp_bench_require(pid >= 0);
+	if (pid == 0) {
+		if (dup2(open("/dev/null", O_WRONLY), 1) < 0)
+			_exit(126);
+		execv(words[0], (char *const *)words);
+		_exit(127);
+	}
+	sp_bench_require(waitpid(pid, &status, 0) == pid);
+	if (status)
+		sp_bench_die("%s %s %s ended with status %#x", words[0], words[1], words[2], status);
+}
+
+/* Steady unless a learn window is asked for: the second pass finds that nothing has to be learned any more. */
+static void attach_steadyport(struct sp_contender *contender, const char *binary)
+{
+	bool is_learning = contender->options[0] && !strcmp(contender->options[0], "--learn");
+	const char *sync[] = { binary, "sync", contender->name, NULL };
+	const char *words[WORDS_MAX] = { binary, "attach", contender->name };
+	char endpoint[64];
+	size_t n = 3;
+
+	snprintf(endpoint, sizeof(endpoint), "%s:%s:%u", sp_protocol_name(contender->protocol),
+		 contender->family == AF_INET ? "127.0.0.1" : "[::1]", contender->target.port);
+	words[n++] = endpoint;
+	for (size_t i = 0; i < SP_CONTENDER_OPTIONS_MAX && contender->options[i]; i++)
+		words[n++] = contender->options[i];
+	if (!is_learning) {
+		words[n++] = "--learn";
+		words[n++] = "0";
+	}
+	run(words);
+	if (!is_learning)
+		run(sync);
+	sp_bench_require(sp_pin_open_any(SP_CONTENDER_BPFFS, contender->name, &contender->pins) == 0);
+	contender->program = contender->pins.prog;
+}
+
+void sp_contender_open(struct sp_contender *contender, const char *binary)
+{
+	struct sp_address address;
+
+	contender->protocol = contender->protocol ?: SP_UDP;
+	contender->family = contender->family ?: AF_INET;
+	contender->members = contender->members ?: MEMBERS;
+	contender->program = -1;
+	contender->pins = (struct sp_pins)SP_PINS_NONE;
+	contender->target = (struct sp_packets_target){
+		.protocol = contender->protocol,
+		.family = contender->family,
+		.port = next_port++,
+	};
+	sp_bench_require(sp_lab_address(contender->family == AF_INET ? "127.0.0.1" : "::1", &address) == 0);
+	contender->sockets = calloc(contender->members, sizeof(*contender->sockets));
+	sp_bench_require(contender->sockets);
+	for (unsigned int i = 0; i < contender->members; i++)
+		contender->sockets[i] = open_member(contender, &address);
+	switch (contender->steering) {
+	case SP_STEERED_BY_NOBODY:
+		break;
+	case SP_STEERED_BY_CLASSIC:
+		attach_classic(contender);
+		break;
+	case SP_STEERED_BY_STEADYPORT:
+	case SP_STEERED_BY_RIVAL:
+		attach_steadyport(contender, binary);
+		break;
+	default:
+		attach_floor(contender);
+	}
+	for (unsigned int i = 0; i < contender->dead; i++)
+		sp_close_fd(&contender->sockets[i]);
+}
+
+void sp_contender_close(struct sp_contender *contender)
+{
+	for (unsigned int i = 0; i < contender->members; i++)
+		sp_close_fd(&contender->sockets[i]);
+	free(contender->sockets);
+	if (contender->pins.prog >= 0) {
+		sp_pins_close(&contender->pins);
+		sp_pin_remove(SP_CONTENDER_BPFFS, contender->name);
+	}
+	floor__destroy(contender->skel);
+	*contender = (struct sp_contender){ 0 };
+}
+
+__u64 sp_contender_hash(const struct sp_contender *contender, const struct sp_ctl *ctl, __u32 flow)
+{
+	if (contender->family == AF_INET) {
+		struct sp_tuple4 tuple = sp_packets_tuple4(flow, contender->target.port);
+
+		return sp_flow_hash4(ctl->key, &tuple);
+	} else {
+		struct sp_tuple6 tuple = sp_packets_tuple6(flow, contender->target.port);
+
+		return sp_flow_hash6(ctl->key, &tuple);
+	}
+}
+
+struct sp_runtime sp_contender_runtime(const struct sp_contender *contender)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	sp_bench_require(bpf_obj_get_info_by_fd(contender->program, &info, &len) == 0);
+	return (struct sp_runtime){ .ns = info.run_time_ns, .runs = info.run_cnt };
+}
