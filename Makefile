@@ -164,7 +164,7 @@ $(foreach test,$(TESTS),$(eval $(test): $(patsubst %.c,$(BUILD)/%.o,$(wildcard $
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER) $(BUILD)/tests/libtests.a $(BUILD)/libsteadyport.a
 	$(say) LD $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) $(filter %.o,$^) $(filter %.a,$^) \
-		$(LIBS) $(CMOCKA) -o $@
+		$(LIBS) $(CMOCKA) -lm -o $@
 
 # The pure storm runs the program itself, compiled for this machine by the compiler that compiles it for the kernel's.
 # Its knobs are constants until the loader loads it; here they are variables.

@@ -96,35 +96,35 @@ static json_t *summary_to_json(const struct sp_summary *summary)
 			 "max", summary->max);
 }
 
-static const char *verdict(double value, struct sp_target target)
+static const char *verdict(double value, struct sp_limit limit)
 {
-	if (!target.limit)
+	if (!limit.value)
 		return "";
-	return (target.is_least ? value >= target.limit : value <= target.limit) ? "met" : "missed";
+	return (limit.is_least ? value >= limit.value : value <= limit.value) ? "met" : "missed";
 }
 
 /* One line for whoever waits for the end. */
-static void tell(const char *text, const struct sp_summary *figure, const char *unit, struct sp_target target)
+static void tell(const char *text, const struct sp_summary *figure, const char *unit, struct sp_limit limit)
 {
 	printf("  %-40s %9.3f %-24s [%.3f, %.3f]", text, figure->median, unit, figure->low, figure->high);
-	if (target.limit)
-		printf("  %s %g: %s", target.is_least ? "at least" : "at most", target.limit,
-		       verdict(figure->median, target));
+	if (limit.value)
+		printf("  %s %g: %s", limit.is_least ? "at least" : "at most", limit.value,
+		       verdict(figure->median, limit));
 	putchar('\n');
 	fflush(stdout);
 }
 
 static void add(struct sp_bench *bench, const char *name, const char *text, const struct sp_summary *figure,
-		const char *unit, struct sp_target target, json_t *ret_more)
+		const char *unit, struct sp_limit limit, json_t *ret_more)
 {
 	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:o}", "family", bench->family, "name", name, "text",
 				text, "unit", unit, "figure", summary_to_json(figure));
 
 	sp_bench_require(row);
-	if (target.limit)
+	if (limit.value)
 		json_object_set_new(row, "target",
-				    json_pack("{s:f, s:b, s:s}", "limit", target.limit, "is_least",
-					      target.is_least, "verdict", verdict(figure->median, target)));
+				    json_pack("{s:f, s:b, s:s}", "limit", limit.value, "is_least",
+					      limit.is_least, "verdict", verdict(figure->median, limit)));
 	if (ret_more)
 		json_object_update_new(row, ret_more);
 	json_array_append_new(bench->figures, row);
@@ -132,22 +132,41 @@ static void add(struct sp_bench *bench, const char *name, const char *text, cons
 
 void sp_bench_ratio(struct sp_bench *bench, const char *name, const char *text,
 		    const struct sp_rounds *rounds, size_t contender, size_t baseline,
-		    const char *baseline_name, const char *unit, struct sp_target target)
+		    const char *baseline_name, const char *unit, struct sp_limit limit)
 {
 	struct sp_summary ratio = sp_rounds_ratio(rounds, contender, baseline);
 	struct sp_summary value = sp_rounds_value(rounds, contender);
 	char with_unit[64];
 
 	snprintf(with_unit, sizeof(with_unit), "x %7.1f %s, least %.1f", value.median, unit, value.min);
-	tell(text, &ratio, with_unit, target);
-	add(bench, name, text, &ratio, "x", target,
+	tell(text, &ratio, with_unit, limit);
+	add(bench, name, text, &ratio, "x", limit,
 	    json_pack("{s:s, s:s, s:o}", "baseline", baseline_name, "value_unit", unit, "value",
 		      summary_to_json(&value)));
 }
 
 void sp_bench_value(struct sp_bench *bench, const char *name, const char *text, struct sp_summary value,
-		    const char *unit, struct sp_target target)
+		    const char *unit, struct sp_limit limit)
 {
-	tell(text, &value, unit, target);
-	add(bench, name, text, &value, unit, target, NULL);
+	tell(text, &value, unit, limit);
+	add(bench, name, text, &value, unit, limit, NULL);
+}
+
+void sp_bench_growth(struct sp_bench *bench, const char *name, const char *text, const char *unit,
+		     const double *x, const double *y, size_t count)
+{
+	struct sp_growth growth = sp_stats_growth(x, y, count);
+	json_t *points = json_array();
+	json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:o}", "family", bench->family, "name", name,
+				"text", text, "unit", unit, "exponent", growth.exponent, "fit", growth.fit,
+				"points", points);
+
+	sp_bench_require(row);
+	printf("  %-40s", text);
+	for (size_t i = 0; i < count; i++) {
+		printf(" %g: %.4g,", x[i], y[i]);
+		json_array_append_new(points, json_pack("[f, f]", x[i], y[i]));
+	}
+	printf(" %s, exponent %.3f\n", unit, growth.exponent);
+	json_array_append_new(bench->figures, row);
 }

@@ -23,9 +23,9 @@ struct sp_bench {
 	const char *family; /* of the figures that are measured now */
 };
 
-/* What is wanted of a figure; limit 0: nothing. */
-struct sp_target {
-	double limit;
+/* What is wanted of a figure; value 0: nothing. */
+struct sp_limit {
+	double value;
 	bool is_least; /* the figure shall be at least this, not at most */
 };
 
@@ -60,11 +60,15 @@ struct sp_summary sp_rounds_ratio(const struct sp_rounds *rounds, size_t contend
  */
 void sp_bench_ratio(struct sp_bench *bench, const char *name, const char *text,
 		    const struct sp_rounds *rounds, size_t contender, size_t baseline,
-		    const char *baseline_name, const char *unit, struct sp_target target);
+		    const char *baseline_name, const char *unit, struct sp_limit limit);
 
 /* One figure that is not a ratio to anything: a count, a share, a time with a target of its own. */
 void sp_bench_value(struct sp_bench *bench, const char *name, const char *text, struct sp_summary value,
-		    const char *unit, struct sp_target target);
+		    const char *unit, struct sp_limit limit);
+
+/* How a value grows with a variable: the exponent that was fitted, 0: it does not, 1: in proportion. */
+void sp_bench_growth(struct sp_bench *bench, const char *name, const char *text, const char *unit,
+		     const double *x, const double *y, size_t count);
 
 /* Ends the program: something could not be measured. */
 void sp_bench_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
@@ -80,5 +84,6 @@ double sp_bench_now(void);
 
 /* The families of figures. */
 void sp_bench_steer(struct sp_bench *bench);
+void sp_bench_scale(struct sp_bench *bench);
 
 #endif

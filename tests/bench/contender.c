@@ -161,12 +161,13 @@ void sp_contender_close(struct sp_contender *contender)
 	for (unsigned int i = 0; i < contender->members; i++)
 		sp_close_fd(&contender->sockets[i]);
 	free(contender->sockets);
+	contender->sockets = NULL;
 	if (contender->pins.prog >= 0) {
 		sp_pins_close(&contender->pins);
 		sp_pin_remove(SP_CONTENDER_BPFFS, contender->name);
 	}
 	floor__destroy(contender->skel);
-	*contender = (struct sp_contender){ 0 };
+	contender->skel = NULL;
 }
 
 __u64 sp_contender_hash(const struct sp_contender *contender, const struct sp_ctl *ctl, __u32 flow)

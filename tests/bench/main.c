@@ -16,6 +16,7 @@ static const struct {
 	void (*measure)(struct sp_bench *bench);
 } families[] = {
 	{ "steer", "one run of the program, ratio to the floor", sp_bench_steer },
+	{ "scale", "one run of the program against slots and flows", sp_bench_scale },
 };
 
 static void print_usage(FILE *to)
