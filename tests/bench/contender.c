@@ -21,6 +21,7 @@
 #define FIRST_PORT 4000 /* below the sources' */
 #define BACKLOG 4096
 #define MEMBERS 4
+#define BATCH 64
 #define WORDS_MAX (SP_CONTENDER_OPTIONS_MAX + 8)
 
 static __u16 next_port = FIRST_PORT;
@@ -28,13 +29,15 @@ static __u16 next_port = FIRST_PORT;
 static int open_member(const struct sp_contender *contender, const struct sp_address *address)
 {
 	int is_tcp = contender->protocol == SP_TCP, one = 1, least = 0;
-	int fd = socket(contender->family, (is_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+	int fd = socket(contender->family, (is_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0);
 	struct sockaddr_storage sa;
 	socklen_t len = sp_address_to_sockaddr(address, contender->target.port, &sa);
 
 	sp_bench_require(fd >= 0);
 	sp_bench_require(setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0);
-	sp_bench_require(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)) == 0);
+	if (!contender->is_read)
+		sp_bench_require(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &least, sizeof(least)) == 0);
 	sp_bench_require(bind(fd, (struct sockaddr *)&sa, len) == 0);
 	if (is_tcp)
 		sp_bench_require(listen(fd, BACKLOG) == 0);
@@ -168,6 +171,55 @@ void sp_contender_close(struct sp_contender *contender)
 	}
 	floor__destroy(contender->skel);
 	contender->skel = NULL;
+}
+
+static size_t drain_datagrams(int fd)
+{
+	static char buffers[BATCH][64];
+	struct mmsghdr messages[BATCH];
+	struct iovec iov[BATCH];
+	size_t count = 0;
+	int n;
+
+	do {
+		for (size_t i = 0; i < BATCH; i++) {
+			iov[i] = (struct iovec){ buffers[i], sizeof(buffers[i]) };
+			messages[i].msg_hdr = (struct msghdr){ .msg_iov = &iov[i], .msg_iovlen = 1 };
+		}
+		n = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
+		count += n > 0 ? n : 0;
+	} while (n == BATCH);
+	return count;
+}
+
+/* Each ends with a reset, so that nothing is left of it. */
+static size_t drain_connections(int listener)
+{
+	const struct linger abort = { .l_onoff = 1 };
+	size_t count = 0;
+	int fd;
+
+	while ((fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0) {
+		sp_bench_require(setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)) == 0);
+		close(fd);
+		count++;
+	}
+	return count;
+}
+
+size_t sp_contender_drain(const struct sp_contender *contender, size_t *ret_counts)
+{
+	size_t sum = 0;
+
+	for (unsigned int i = 0; i < contender->members; i++) {
+		int fd = contender->sockets[i];
+		size_t count = contender->protocol == SP_TCP ? drain_connections(fd) : drain_datagrams(fd);
+
+		if (ret_counts)
+			ret_counts[i] += count;
+		sum += count;
+	}
+	return sum;
 }
 
 __u64 sp_contender_hash(const struct sp_contender *contender, const struct sp_ctl *ctl, __u32 flow)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A contender: a group of sockets in this process, on a port of its own, and what steers it. Nobody reads from its
- * sockets; what comes when their queues are full is dropped after the program has run.
+ * A contender: a group of sockets in this process, on a port of its own, and what steers it. Unless they are read from,
+ * what comes when their queues are full is dropped after the program has run.
  */
 #ifndef STEADYPORT_TESTS_BENCH_CONTENDER_H
 #define STEADYPORT_TESTS_BENCH_CONTENDER_H
@@ -30,6 +30,7 @@ struct sp_contender {
 	enum sp_protocol protocol; /* SP_UDP if 0 */
 	int family; /* AF_INET if 0 */
 	unsigned int members; /* 4 if 0 */
+	bool is_read; /* by whom it belongs to: with queues of the usual length */
 	unsigned int dead; /* of them, closed after the attach */
 	const char *options[SP_CONTENDER_OPTIONS_MAX]; /* of attach; default: --learn 0 */
 
@@ -43,6 +44,9 @@ struct sp_contender {
 
 void sp_contender_open(struct sp_contender *contender, const char *binary);
 void sp_contender_close(struct sp_contender *contender);
+
+/* Takes all that waits in the sockets' queues: datagrams; or connections, which are closed. How many; of each, too. */
+size_t sp_contender_drain(const struct sp_contender *contender, size_t *ret_counts);
 
 /* The flow's hash under the contender's key. */
 __u64 sp_contender_hash(const struct sp_contender *contender, const struct sp_ctl *ctl, __u32 flow);

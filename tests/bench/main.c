@@ -17,6 +17,9 @@ static const struct {
 } families[] = {
 	{ "steer", "one run of the program, ratio to the floor", sp_bench_steer },
 	{ "scale", "one run of the program against slots and flows", sp_bench_scale },
+	{ "wire", "packets and connections a second from send() to recv(), ratio to no program",
+	  sp_bench_wire },
+	{ "balance", "flows of the busiest worker, ratio to the mean", sp_bench_balance },
 };
 
 static void print_usage(FILE *to)
