@@ -3,11 +3,14 @@
 #include "bench.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include "cleanup.h"
@@ -47,6 +50,35 @@ double sp_bench_now(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static double ms_of(struct timeval t)
+{
+	return (double)t.tv_sec * 1e3 + (double)t.tv_usec / 1e3;
+}
+
+struct sp_cost sp_bench_run(const char *const *words)
+{
+	double start = sp_bench_now();
+	pid_t pid = fork();
+	struct sp_cost cost;
+	struct rusage usage;
+	int status, null;
+
+	sp_bench_require(pid >= 0);
+	if (pid == 0) {
+		null = open("/dev/null", O_WRONLY);
+		if (dup2(null, 1) < 0)
+			_exit(126);
+		execv(words[0], (char *const *)words);
+		_exit(127);
+	}
+	sp_bench_require(wait4(pid, &status, 0, &usage) == pid);
+	cost.wall_ms = (sp_bench_now() - start) * 1e3;
+	cost.cpu_ms = ms_of(usage.ru_utime) + ms_of(usage.ru_stime);
+	if (status)
+		sp_bench_die("%s %s %s ended with status %#x", words[0], words[1], words[2] ?: "", status);
+	return cost;
 }
 
 size_t sp_bench_rounds(const struct sp_bench *bench, size_t nrounds)
@@ -138,7 +170,7 @@ void sp_bench_ratio(struct sp_bench *bench, const char *name, const char *text,
 	struct sp_summary value = sp_rounds_value(rounds, contender);
 	char with_unit[64];
 
-	snprintf(with_unit, sizeof(with_unit), "x %7.1f %s, least %.1f", value.median, unit, value.min);
+	snprintf(with_unit, sizeof(with_unit), "x %9.4g %s, least %.4g", value.median, unit, value.min);
 	tell(text, &ratio, with_unit, limit);
 	add(bench, name, text, &ratio, "x", limit,
 	    json_pack("{s:s, s:s, s:o}", "baseline", baseline_name, "value_unit", unit, "value",

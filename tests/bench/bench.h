@@ -75,6 +75,14 @@ void sp_bench_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 
 #define sp_bench_require(condition) \
 	((condition) ? (void)0 : sp_bench_die("%s:%d: %s", __FILE__, __LINE__, #condition))
 
+/* What a program took from its start to its end. */
+struct sp_cost {
+	double wall_ms, cpu_ms;
+};
+
+/* Runs a program that must end with status 0; what it says is not shown. @words: a path first, NULL last. */
+struct sp_cost sp_bench_run(const char *const *words);
+
 /* The calling process and its children run on this CPU only: the last one is the sender's, the first the workers'. */
 void sp_bench_pin(unsigned int cpu);
 unsigned int sp_bench_sender_cpu(void);
@@ -87,5 +95,7 @@ void sp_bench_steer(struct sp_bench *bench);
 void sp_bench_scale(struct sp_bench *bench);
 void sp_bench_wire(struct sp_bench *bench);
 void sp_bench_balance(struct sp_bench *bench);
+void sp_bench_commands(struct sp_bench *bench);
+void sp_bench_daemon(struct sp_bench *bench);
 
 #endif

@@ -3,12 +3,10 @@
 #include "contender.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/filter.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "bench.h"
@@ -81,23 +79,6 @@ static void attach_classic(const struct sp_contender *contender)
 				    sizeof(program)) == 0);
 }
 
-static void run(const char *const *words)
-{
-	pid_t pid = fork();
-	int status;
-
-	sp_bench_require(pid >= 0);
-	if (pid == 0) {
-		if (dup2(open("/dev/null", O_WRONLY), 1) < 0)
-			_exit(126);
-		execv(words[0], (char *const *)words);
-		_exit(127);
-	}
-	sp_bench_require(waitpid(pid, &status, 0) == pid);
-	if (status)
-		sp_bench_die("%s %s %s ended with status %#x", words[0], words[1], words[2], status);
-}
-
 /* Steady unless a learn window is asked for: the second pass finds that nothing has to be learned any more. */
 static void attach_steadyport(struct sp_contender *contender, const char *binary)
 {
@@ -116,9 +97,9 @@ static void attach_steadyport(struct sp_contender *contender, const char *binary
 		words[n++] = "--learn";
 		words[n++] = "0";
 	}
-	run(words);
+	sp_bench_run(words);
 	if (!is_learning)
-		run(sync);
+		sp_bench_run(sync);
 	sp_bench_require(sp_pin_open_any(SP_CONTENDER_BPFFS, contender->name, &contender->pins) == 0);
 	contender->program = contender->pins.prog;
 }

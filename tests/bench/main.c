@@ -20,6 +20,8 @@ static const struct {
 	{ "wire", "packets and connections a second from send() to recv(), ratio to no program",
 	  sp_bench_wire },
 	{ "balance", "flows of the busiest worker, ratio to the mean", sp_bench_balance },
+	{ "commands", "time and memory of commands against members and foreign files", sp_bench_commands },
+	{ "daemon", "what the daemon costs, and how prompt it is", sp_bench_daemon },
 };
 
 static void print_usage(FILE *to)

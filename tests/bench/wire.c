@@ -17,8 +17,9 @@
 #define CLIENTS 64
 #define TURNS 32 /* of each client in a round */
 #define UDP_ROUNDS 500
-#define CONNECTIONS 512 /* in a round */
-#define TCP_ROUNDS 300
+#define CONNECTIONS 128 /* in a round */
+#define TCP_ROUNDS 1200
+#define ROUNDS_TOGETHER 8 /* give one value of each quantile */
 #define SIZE 16 /* bytes of a datagram */
 
 struct lane {
@@ -174,6 +175,14 @@ static const struct {
 
 #define NQUANTILES SP_ARRAY_SIZE(quantiles)
 
+static void note_quantiles(const struct sp_rounds times[NQUANTILES], size_t lane, size_t round,
+			   double *seconds)
+{
+	for (size_t q = 0; q < NQUANTILES && round < times[q].nrounds; q++)
+		*sp_rounds_at(&times[q], lane, round) =
+			sp_stats_quantile(seconds, ROUNDS_TOGETHER * CONNECTIONS, quantiles[q].part) * 1e6;
+}
+
 static void tell_quantiles(struct sp_bench *bench, const struct lane *lanes, size_t count,
 			   const struct sp_rounds times[NQUANTILES])
 {
@@ -204,19 +213,21 @@ static void compare_tcp(struct sp_bench *bench)
 	};
 	size_t count = SP_ARRAY_SIZE(lanes);
 	struct sp_rounds rounds = sp_rounds_new(count, sp_bench_rounds(bench, TCP_ROUNDS)), times[NQUANTILES];
-	double seconds[CONNECTIONS];
+	sp_autofree double(*seconds)[ROUNDS_TOGETHER][CONNECTIONS] = calloc(count, sizeof(*seconds));
 
+	sp_bench_require(seconds);
 	for (size_t q = 0; q < NQUANTILES; q++)
-		times[q] = sp_rounds_new(count, rounds.nrounds);
+		times[q] = sp_rounds_new(count, rounds.nrounds / ROUNDS_TOGETHER);
 	open_lanes(bench, lanes, count, SP_TCP);
 	for (size_t round = 0; round < rounds.nrounds; round++) {
 		for (size_t i = 0; i < count; i++) {
 			size_t turn = (round + i) % count;
 
-			*sp_rounds_at(&rounds, turn, round) = play_tcp(&lanes[turn], seconds);
-			for (size_t q = 0; q < NQUANTILES; q++)
-				*sp_rounds_at(&times[q], turn, round) =
-					sp_stats_quantile(seconds, CONNECTIONS, quantiles[q].part) * 1e6;
+			size_t part = round % ROUNDS_TOGETHER;
+
+			*sp_rounds_at(&rounds, turn, round) = play_tcp(&lanes[turn], seconds[turn][part]);
+			if (part == ROUNDS_TOGETHER - 1)
+				note_quantiles(times, turn, round / ROUNDS_TOGETHER, seconds[turn][0]);
 		}
 	}
 	for (size_t i = 0; i < count; i++)
