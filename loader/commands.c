@@ -221,11 +221,11 @@ const struct sp_option sp_option_table[] = {
 			    "how long a kept flow may be silent before it counts as a new\n"
 			    "one (whole seconds; 0: for ever; default 180s)",
 			    parse_flow_idle },
-	[OPT_TRACK] = { "track", 0, "WHICH",
+	[OPT_TRACK] = { "track", 0, "transition|always|off",
 			"UDP flows to remember: transition (default: those that a\n"
 			"change would have moved), always (every one) or off",
 			parse_track },
-	[OPT_HASH] = { "hash", 0, "WHICH",
+	[OPT_HASH] = { "hash", 0, "siphash|kernel",
 		       "siphash (default, keyed) or kernel (about 30 ns less for\n"
 		       "each packet, but `where` cannot compute it)",
 		       parse_hash },
@@ -264,7 +264,7 @@ const struct sp_option sp_option_table[] = {
 		      parse_all },
 	[OPT_SLOT] = { "slot", 0, "N", "only the flows of this slot, listed", parse_slot },
 	[OPT_JSON] = { "json", 0, NULL, "answer with one JSON document", parse_json },
-	[OPT_PROTO] = { "proto", 0, "WHICH", "udp, tcp or both (default)", parse_proto },
+	[OPT_PROTO] = { "proto", 0, "udp|tcp|both", "which groups to show (default both)", parse_proto },
 	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },
 	[OPT_KILL] = { "kill", 0, "K", "workers to kill, fewer than there are (default 1)", parse_kill },
 	[OPT_TOUR] = { "tour", 0, NULL, "tell the whole story first, step by step", parse_tour },

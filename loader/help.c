@@ -35,7 +35,10 @@ static void print_option(FILE *out, const struct sp_option *option)
 	snprintf(name, sizeof(name), "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
 		 option->letter ? option->letter : ' ', option->letter ? ", " : "  ", option->name,
 		 option->metavar ? " " : "", option->metavar ? option->metavar : "");
+	/* A name that leaves no room has a line of its own. */
 	fprintf(out, "  %-*s", HELP_COLUMN, name);
+	if (strlen(name) >= HELP_COLUMN)
+		fprintf(out, "\n  %*s", HELP_COLUMN, "");
 	for (;;) {
 		int len = strcspn(help, "\n");
 

@@ -19,7 +19,7 @@ struct sp_options;
 struct sp_option {
 	const char *name;
 	char letter; /* 0: it has no short form */
-	const char *metavar; /* NULL: a flag */
+	const char *metavar; /* NULL: a flag; words in small letters are the values that there are: a|b */
 	const char *help; /* its second and further lines after \n */
 	/* Returns NULL, or what is wrong with the value. */
 	const char *(*parse)(const char *value, struct sp_options *options);
