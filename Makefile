@@ -321,20 +321,25 @@ UNITDIR = $(PREFIX)/lib/systemd/system
 EXAMPLES = $(PREFIX)/share/doc/steadyport
 install_with_paths = sed 's|/usr/sbin/|$(PREFIX)/sbin/|' packaging/$(1) | \
 	install -D -m 0644 /dev/stdin $(DESTDIR)$(2)/$(1)
+MANDIR = $(PREFIX)/share/man
+MAN_PAGES := man5/steadyport.conf.5 man7/steadyport-bpf.7 man8/steadyport.8
 CONFIG = $(DESTDIR)$(SYSCONFDIR)/steadyport/steadyport.conf
 
 # An administrator's configuration is neither replaced nor removed.
 .PHONY: install uninstall
-install: all ## install the binary, the unit, examples, and a configuration that does nothing yet
+install: all ## install the binary, the unit, manual pages, examples, and a configuration that does nothing yet
 	install -D -m 0755 $(BUILD)/steadyport $(DESTDIR)$(PREFIX)/sbin/steadyport
 	$(call install_with_paths,steadyport.service,$(UNITDIR))
 	$(call install_with_paths,server.conf,$(EXAMPLES))
 	install -D -m 0644 packaging/netns.conf $(DESTDIR)$(EXAMPLES)/netns.conf
+	set -e; for page in $(MAN_PAGES); do \
+		install -D -m 0644 docs/man/$${page#*/} $(DESTDIR)$(MANDIR)/$$page; done
 	test -e $(CONFIG) || install -D -m 0644 packaging/steadyport.conf $(CONFIG)
 uninstall: ## remove what was installed
 	rm -f $(DESTDIR)$(PREFIX)/sbin/steadyport $(DESTDIR)$(UNITDIR)/steadyport.service
 	rm -f $(DESTDIR)$(EXAMPLES)/server.conf $(DESTDIR)$(EXAMPLES)/netns.conf
 	-rmdir $(DESTDIR)$(EXAMPLES)
+	rm -f $(MAN_PAGES:%=$(DESTDIR)$(MANDIR)/%)
 	cmp -s packaging/steadyport.conf $(CONFIG) && rm -f $(CONFIG) && rmdir $(dir $(CONFIG)) || true
 
 .PHONY: clean

@@ -66,6 +66,9 @@ check_install() {
 		755 opt/steadyport/sbin/steadyport
 		644 opt/steadyport/share/doc/steadyport/netns.conf
 		644 opt/steadyport/share/doc/steadyport/server.conf
+		644 opt/steadyport/share/man/man5/steadyport.conf.5
+		644 opt/steadyport/share/man/man7/steadyport-bpf.7
+		644 opt/steadyport/share/man/man8/steadyport.8
 	END
 	! grep -rn /usr/sbin/ "$scratch/root" --include='*.service' --include='*.conf' ||
 		complain "these paths are not those of PREFIX"

@@ -88,6 +88,11 @@ check_docs() {
 	scripts/check-docs.sh
 }
 
+check_man() {
+	"${build[@]}" all >/dev/null
+	scripts/check-man.sh
+}
+
 check_packaging() {
 	"${build[@]}" all >/dev/null
 	if ! command -v systemd-analyze >/dev/null; then
@@ -108,6 +113,7 @@ part_lint() {
 	step "cppcheck" "${build[@]}" cppcheck || true
 	step "clang-tidy and clang's analyzer" "${build[@]}" tidy || true
 	step "documentation against the binary" check_docs || true
+	step "manual pages against the binary" check_man || true
 	step "packaging against the service manager" check_packaging || true
 	step "vmlinux.h against this kernel" "${build[@]}" vmlinux-check || true
 }
