@@ -150,7 +150,7 @@ $(BUILD)/tests/syscalls.def: Makefile
 	$(Q)$(CC) -dM -E -include sys/syscall.h -x c /dev/null | \
 		sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/SYSCALL(\1)/p' > $@
 $(BUILD)/tests/lib/sandbox.o: $(BUILD)/tests/syscalls.def
-$(BUILD)/tests/lib/unit_file.o: TEST_CFLAGS += -DSP_PACKAGING='"$(abspath packaging)"'
+$(BUILD)/tests/lib/unit_file.o $(BUILD)/tests/e2e/completion_test.o: TEST_CFLAGS += -DSP_PACKAGING='"$(abspath packaging)"'
 
 $(BUILD)/tests/libtests.a: $(TESTLIB_OBJS)
 	$(say) AR $@
@@ -321,25 +321,29 @@ UNITDIR = $(PREFIX)/lib/systemd/system
 EXAMPLES = $(PREFIX)/share/doc/steadyport
 install_with_paths = sed 's|/usr/sbin/|$(PREFIX)/sbin/|' packaging/$(1) | \
 	install -D -m 0644 /dev/stdin $(DESTDIR)$(2)/$(1)
+BASH_COMPLETION = $(DESTDIR)$(PREFIX)/share/bash-completion/completions/steadyport
+ZSH_COMPLETION = $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_steadyport
 MANDIR = $(PREFIX)/share/man
 MAN_PAGES := man5/steadyport.conf.5 man7/steadyport-bpf.7 man8/steadyport.8
 CONFIG = $(DESTDIR)$(SYSCONFDIR)/steadyport/steadyport.conf
 
 # An administrator's configuration is neither replaced nor removed.
 .PHONY: install uninstall
-install: all ## install the binary, the unit, manual pages, examples, and a configuration that does nothing yet
+install: all ## install the binary, the unit, manual pages, completion, examples, and a configuration that does nothing yet
 	install -D -m 0755 $(BUILD)/steadyport $(DESTDIR)$(PREFIX)/sbin/steadyport
 	$(call install_with_paths,steadyport.service,$(UNITDIR))
 	$(call install_with_paths,server.conf,$(EXAMPLES))
 	install -D -m 0644 packaging/netns.conf $(DESTDIR)$(EXAMPLES)/netns.conf
 	set -e; for page in $(MAN_PAGES); do \
 		install -D -m 0644 docs/man/$${page#*/} $(DESTDIR)$(MANDIR)/$$page; done
+	install -D -m 0644 packaging/completion/steadyport.bash $(BASH_COMPLETION)
+	install -D -m 0644 packaging/completion/_steadyport $(ZSH_COMPLETION)
 	test -e $(CONFIG) || install -D -m 0644 packaging/steadyport.conf $(CONFIG)
 uninstall: ## remove what was installed
 	rm -f $(DESTDIR)$(PREFIX)/sbin/steadyport $(DESTDIR)$(UNITDIR)/steadyport.service
 	rm -f $(DESTDIR)$(EXAMPLES)/server.conf $(DESTDIR)$(EXAMPLES)/netns.conf
 	-rmdir $(DESTDIR)$(EXAMPLES)
-	rm -f $(MAN_PAGES:%=$(DESTDIR)$(MANDIR)/%)
+	rm -f $(MAN_PAGES:%=$(DESTDIR)$(MANDIR)/%) $(BASH_COMPLETION) $(ZSH_COMPLETION)
 	cmp -s packaging/steadyport.conf $(CONFIG) && rm -f $(CONFIG) && rmdir $(dir $(CONFIG)) || true
 
 .PHONY: clean

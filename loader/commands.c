@@ -262,7 +262,7 @@ const struct sp_option sp_option_table[] = {
 		      "groups: show the members of each group, too;\n"
 		      "flows: list each flow",
 		      parse_all },
-	[OPT_SLOT] = { "slot", 0, "N", "only the flows of this slot, listed", parse_slot },
+	[OPT_SLOT] = { "slot", 0, "SLOT", "only the flows of this slot, listed", parse_slot },
 	[OPT_JSON] = { "json", 0, NULL, "answer with one JSON document", parse_json },
 	[OPT_PROTO] = { "proto", 0, "udp|tcp|both", "which groups to show (default both)", parse_proto },
 	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },

@@ -64,11 +64,13 @@ check_install() {
 		644 etc/steadyport/steadyport.conf
 		644 opt/steadyport/lib/systemd/system/steadyport.service
 		755 opt/steadyport/sbin/steadyport
+		644 opt/steadyport/share/bash-completion/completions/steadyport
 		644 opt/steadyport/share/doc/steadyport/netns.conf
 		644 opt/steadyport/share/doc/steadyport/server.conf
 		644 opt/steadyport/share/man/man5/steadyport.conf.5
 		644 opt/steadyport/share/man/man7/steadyport-bpf.7
 		644 opt/steadyport/share/man/man8/steadyport.8
+		644 opt/steadyport/share/zsh/site-functions/_steadyport
 	END
 	! grep -rn /usr/sbin/ "$scratch/root" --include='*.service' --include='*.conf' ||
 		complain "these paths are not those of PREFIX"

@@ -79,7 +79,7 @@ check_format() {
 check_scripts() {
 	local scripts
 
-	mapfile -t scripts < <(find .ci scripts tests -type f \( -name '*.sh' -o -path .ci/run \) | sort)
+	mapfile -t scripts < <(find .ci packaging scripts tests -type f \( -name '*.sh' -o -name '*.bash' -o -path .ci/run \) | sort)
 	shellcheck "${scripts[@]}"
 }
 
