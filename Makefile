@@ -150,7 +150,8 @@ $(BUILD)/tests/syscalls.def: Makefile
 	$(Q)$(CC) -dM -E -include sys/syscall.h -x c /dev/null | \
 		sed -n 's/^#define __NR_\([a-z0-9_]*\) .*/SYSCALL(\1)/p' > $@
 $(BUILD)/tests/lib/sandbox.o: $(BUILD)/tests/syscalls.def
-$(BUILD)/tests/lib/unit_file.o $(BUILD)/tests/e2e/completion_test.o: TEST_CFLAGS += -DSP_PACKAGING='"$(abspath packaging)"'
+$(BUILD)/tests/lib/unit_file.o $(BUILD)/tests/e2e/completion_test.o $(BUILD)/tests/e2e/bpftool_page_test.o: \
+	TEST_CFLAGS += -DSP_PACKAGING='"$(abspath packaging)"'
 
 $(BUILD)/tests/libtests.a: $(TESTLIB_OBJS)
 	$(say) AR $@
