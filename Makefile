@@ -212,9 +212,13 @@ $(BENCH): $(patsubst %.c,$(BUILD)/%.o,$(filter-out %.bpf.c,$(wildcard tests/benc
 	$(say) LD $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) $(CMOCKA) -lm -o $@
 
-.PHONY: bench
-bench: all $(BENCH) ## measure, as root: BENCH_OPTIONS='--quick steer', see `$(BUILD)/tests/bench/bench --help`
-	$(Q)STEADYPORT=$(abspath $(BUILD))/steadyport $(BENCH) $(BENCH_OPTIONS)
+RUN_BENCH = STEADYPORT=$(abspath $(BUILD))/steadyport $(BENCH) --json $(BUILD)/bench.json
+
+.PHONY: bench bench-write
+bench: all $(BENCH) ## measure, as root, a quarter of an hour: BENCH_OPTIONS='--quick steer' for less, into $(BUILD)/bench.json
+	$(Q)$(RUN_BENCH) $(BENCH_OPTIONS)
+bench-write: all $(BENCH) ## the same, and put the tables into docs/benchmarks.md
+	$(Q)$(RUN_BENCH) --write docs/benchmarks.md
 
 # The runner's own tests need nothing of steadyport.
 $(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)

@@ -4,8 +4,11 @@
 #include "runs.h"
 
 #include <sys/socket.h>
+#include <steadyport/choose.h>
 #include "cleanup.h"
+#include "state.h"
 
+#define MANY_FLOWS 100000
 #define LONG "24h" /* a learn window that outlives the measurement */
 #define ROOM_FOR_MANY "2097152" /* kept flows */
 #define AT_MOST(x)           \
@@ -46,6 +49,29 @@ static void compare_udp(struct sp_bench *bench)
 	};
 
 	sp_runs_compare(bench, entries, SP_ARRAY_SIZE(entries) - (bench->rival ? 0 : 2));
+}
+
+/* What the way round a dead owner asks, by the same steps as the program: extra probes, over all flows. */
+static void count_probes(struct sp_bench *bench)
+{
+	struct sp_contender group = { .name = "probes", .steering = SP_STEERED_BY_STEADYPORT, .dead = 1 };
+	sp_autostate struct sp_state *state = NULL;
+	const struct sp_view *view;
+	double extra = 0;
+
+	sp_contender_open(&group, bench->binary);
+	sp_bench_require(sp_state_read(&group.pins, &state) == 0);
+	view = sp_state_current(state);
+	for (__u32 flow = 0; flow < MANY_FLOWS; flow++) {
+		__u64 hash = sp_contender_hash(&group, &state->ctl, flow);
+
+		for (__u32 i = 0; i < SP_PROBES && !sp_slot_is_live(state, sp_probe(view, hash, i)); i++)
+			extra++;
+	}
+	extra /= MANY_FLOWS;
+	sp_bench_value(bench, "probes", "extra probes of a packet, 1 worker of 4 dead",
+		       sp_stats_summarise(&extra, 1), "probes", (struct sp_limit)AT_MOST(1));
+	sp_contender_close(&group);
 }
 
 static void compare_tcp(struct sp_bench *bench)
@@ -166,6 +192,7 @@ void sp_bench_steer(struct sp_bench *bench)
 	compare_udp(bench);
 	compare_tcp(bench);
 	compare_ipv6(bench);
+	count_probes(bench);
 	sp_runs_end();
 }
 
