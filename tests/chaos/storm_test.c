@@ -371,7 +371,10 @@ static bool is_counted(const struct storm_group *g, __u64 counted)
 {
 	__u64 by_program = counted - g->counted, by_us = storm_group_asked(g) - g->counted_asked;
 
-	return g->protocol == SP_UDP ? by_program == by_us : by_program >= by_us;
+	if (g->protocol == SP_TCP)
+		return by_program >= by_us;
+	/* Whether the question or its answer was dropped is not known. */
+	return by_program <= by_us && by_program + g->flows.ndropped - g->counted_dropped >= by_us;
 }
 
 static void count(struct storm_group *g)
@@ -389,6 +392,7 @@ static void count(struct storm_group *g)
 	g->counted_ns = sp_now_ns();
 	g->counted = counted;
 	g->counted_asked = storm_group_asked(g);
+	g->counted_dropped = g->flows.ndropped;
 }
 
 static void go_on_with_still(struct storm *s, __u64 now)
@@ -491,8 +495,8 @@ static void summarize(const struct storm *s)
 		printf(" of these %llu killed and %llu refused; slowest %.0f ms\n", op->nkilled, op->nrefused,
 		       op->slowest_ns / 1e6);
 	}
-	printf("udp: %llu flows, %llu datagrams; %llu answers had to come from the flow's worker, and did; %llu times another answered, with good reason; %llu lay unread in a dead worker's socket, %llu late; longest gap %.0f ms of %s\n",
-	       f->nopened, f->nasked, f->nbound, f->nmoved, f->nlost, f->nlate, f->gap_ns / 1e6,
+	printf("udp: %llu flows, %llu datagrams; %llu answers had to come from the flow's worker, and did; %llu times another answered, with good reason; %llu lay unread in a dead worker's socket, %llu late, %llu dropped by the machine; longest gap %.0f ms of %s\n",
+	       f->nopened, f->nasked, f->nbound, f->nmoved, f->nlost, f->nlate, f->ndropped, f->gap_ns / 1e6,
 	       s->udp.op.learn);
 	printf("tcp: %llu connections, %llu answered, %llu of them migrated; accepted by a killed process: %llu noted, %llu inside accept(); %llu ended by a close while not steered\n",
 	       c->nconnected, c->nanswered, read_netstat("TCPMigrateReqSuccess"), c->naccepted_by_dead,

@@ -75,6 +75,24 @@ static void open_flow(struct storm_flows *f, struct storm_flow *flow)
 	f->nopened++;
 }
 
+/*
+ * Packets that the kernel has dropped because a CPU had too many in its backlog (netdev_max_backlog, 1000): those of the
+ * whole machine, whose other namespaces have the same backlogs. The second number of each line, one for each CPU.
+ */
+static __u64 read_dropped(void)
+{
+	sp_autofile FILE *file = fopen("/proc/net/softnet_stat", "re");
+	char line[512];
+	__u64 sum = 0, dropped;
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file)) {
+		assert_int_equal(sscanf(line, "%*x %llx", &dropped), 1);
+		sum += dropped;
+	}
+	return sum;
+}
+
 void storm_flows_open(struct storm_flows *f, __u32 count, __u64 now)
 {
 	f->flow = calloc(count, sizeof(*f->flow));
@@ -84,6 +102,7 @@ void storm_flows_open(struct storm_flows *f, __u32 count, __u64 now)
 	for (__u32 i = 0; i < count; i++)
 		open_flow(f, &f->flow[i]);
 	f->count = count;
+	f->dropped_before = read_dropped();
 	f->next_ns = f->pass_ns = now;
 }
 
@@ -111,6 +130,12 @@ static void ask(struct storm_flows *f, __u32 i, __u64 now)
 	f->nasked++;
 }
 
+/* Not more of them than the kernel says that it has dropped, whosever they were. */
+static bool may_be_dropped(const struct storm_flows *f)
+{
+	return f->ndropped < read_dropped() - f->dropped_before;
+}
+
 /* The question is not open any more. */
 static void close_question(struct storm_flows *f, struct storm_flow *flow)
 {
@@ -119,6 +144,13 @@ static void close_question(struct storm_flows *f, struct storm_flow *flow)
 	f->open[flow->place] = last;
 	f->flow[last].place = flow->place;
 	flow->asked.asked_ns = 0;
+}
+
+static void take_for_lost(struct storm_flows *f, struct storm_flow *flow)
+{
+	flow->lost_ns = flow->asked.asked_ns;
+	flow->lost_round = flow->round;
+	close_question(f, flow);
 }
 
 static void look_for_silence(struct storm_flows *f, __u64 now)
@@ -137,10 +169,11 @@ static void look_for_silence(struct storm_flows *f, __u64 now)
 		if (verdict == STORM_LOST &&
 		    (waited >= LOST_PATIENCE_NS ||
 		     (dead_ns >= asked->asked_ns && now - dead_ns >= DEAD_PATIENCE_NS))) {
-			flow->lost_ns = asked->asked_ns;
-			flow->lost_round = flow->round;
 			f->nlost++;
-			close_question(f, flow);
+			take_for_lost(f, flow);
+		} else if (verdict != STORM_LOST && waited >= LOST_PATIENCE_NS && may_be_dropped(f)) {
+			f->ndropped++;
+			take_for_lost(f, flow);
 		} else if (waited >= PATIENCE_NS) {
 			violation(f, flow, asked, STORM_NOBODY, now,
 				  "no worker died that could have left it unread");

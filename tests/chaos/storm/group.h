@@ -25,6 +25,7 @@ struct storm_group {
 	__u64 counted_ns;
 	__u64 counted;
 	__u64 counted_asked;
+	__u64 counted_dropped;
 };
 
 /* Questions or connections so far. */
