@@ -5,6 +5,7 @@
 #
 #	scripts/install-deps.sh build          compile and run it
 #	scripts/install-deps.sh build test     and test it
+#	scripts/install-deps.sh --names ...    say which packages these are, and install nothing
 #
 # A machine that has everything is left alone: no package index is fetched.
 set -euo pipefail
@@ -36,7 +37,7 @@ has_libfuzzer() {
 build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev pkg-config)
 # systemd: for systemd-analyze, prometheus: for promtool; nothing of them is started.
 test=(libcmocka-dev iproute2 clang-format clang-tidy cppcheck shellcheck qemu-system-x86 busybox-static cpio systemd
-	nginx haproxy wrk prometheus mandoc zsh)
+	nginx haproxy wrk prometheus mandoc zsh dpkg-dev debhelper lintian debootstrap)
 
 # Asked by packages before they start a service: 101 is no. An operator's own stays; one that an earlier run left behind,
 # because it was killed, is ours.
@@ -52,6 +53,11 @@ forbid_services() {
 	mv "$POLICY.new" "$POLICY"
 }
 
+does_install=yes
+if [[ ${1-} == --names ]]; then
+	does_install=no
+	shift
+fi
 (($# > 0)) || usage
 packages=() bpftool='' libfuzzer=''
 for group; do
@@ -68,6 +74,10 @@ for group; do
 	esac
 done
 
+if [[ $does_install == no ]]; then
+	echo "${packages[@]}" bpftool
+	exit
+fi
 command -v dpkg-query >/dev/null || {
 	echo "scripts/install-deps.sh: no dpkg here: this script knows Debian and Ubuntu only; install ${packages[*]} bpftool" >&2
 	exit 1
