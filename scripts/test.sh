@@ -4,7 +4,7 @@
 # From a fresh Debian or Ubuntu machine to every test, as root: installs what is missing, builds, checks, tests.
 #
 #	scripts/test.sh                     everything
-#	scripts/test.sh PART...             build lint unit prog e2e faults chaos fuzz asan selftest kernels
+#	scripts/test.sh PART...             build lint unit prog e2e faults chaos fuzz asan selftest kernels package
 #
 #	CI=true             a skip is a failure
 #	V=1                 show commands and output as they come
@@ -20,7 +20,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-readonly PARTS=(build lint unit prog e2e faults chaos fuzz asan selftest kernels)
+readonly PARTS=(build lint unit prog e2e faults chaos fuzz asan selftest kernels package)
 
 usage() {
 	sed -n 's/^#	\(scripts.*\)/\1/p' "$0" >&2
@@ -163,6 +163,11 @@ part_kernels() {
 	export KERNEL_TESTS=${KERNEL_TESTS-unit/* prog/@(load|verifier|steer|death|migrate|wake)_test e2e/@(tcp|udp)_test chaos/*}
 	step "build for other kernels" "${build[@]}" all tests-unit tests-prog tests-e2e tests-chaos || return 0
 	step "other kernels" env -u CHAOS_SECONDS -u CHAOS_STEPS scripts/kernels.sh 6.1.0-49-amd64 6.12 || true
+}
+
+part_package() {
+	step "the package's life on a fresh machine" scripts/check-deb.sh || true
+	step "the newcomer's commands on a fresh machine" scripts/check-newcomer.sh || true
 }
 
 step "dependencies" scripts/install-deps.sh build test || true
