@@ -37,7 +37,7 @@ has_libfuzzer() {
 build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev pkg-config)
 # systemd: for systemd-analyze, prometheus: for promtool; nothing of them is started.
 test=(libcmocka-dev iproute2 clang-format clang-tidy cppcheck shellcheck qemu-system-x86 busybox-static cpio systemd
-	nginx haproxy wrk prometheus mandoc zsh dpkg-dev debhelper lintian debootstrap)
+	nginx haproxy wrk prometheus mandoc zsh dpkg-dev debhelper lintian debootstrap jq python3-yaml)
 
 # Asked by packages before they start a service: 101 is no. An operator's own stays; one that an earlier run left behind,
 # because it was killed, is ours.

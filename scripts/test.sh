@@ -102,6 +102,15 @@ check_packaging() {
 	scripts/check-packaging.sh
 }
 
+check_operations() {
+	local failed=0
+
+	"${build[@]}" all >/dev/null
+	scripts/check-dashboard.sh || failed=1
+	scripts/check-k8s.py || failed=1
+	return "$failed"
+}
+
 part_build() {
 	step "build with gcc" "${build[@]}" CC=gcc all tests || return 0
 	step "build with clang" "${build[@]}" CC=clang BUILD=build/clang all tests || return 0
@@ -115,6 +124,7 @@ part_lint() {
 	step "documentation against the binary" check_docs || true
 	step "manual pages against the binary" check_man || true
 	step "packaging against the service manager" check_packaging || true
+	step "dashboard and Kubernetes manifest" check_operations || true
 	step "vmlinux.h against this kernel" "${build[@]}" vmlinux-check || true
 }
 
