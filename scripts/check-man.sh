@@ -9,8 +9,9 @@
 #	STEADYPORT=PATH     the binary whose --help is asked
 #
 # Checked: commands, options, environment and exit statuses are those of `steadyport --help` and of each `help COMMAND`;
-# counters those of counters.def, invariants those of docs/how-it-works.md; keys those of loader/config.c; pins, fields
-# and states those of abi.h; options and commands that are named elsewhere exist; mandoc has nothing to say.
+# counters those of counters.def, invariants those of docs/how-it-works.md; keys those of loader/config.c; pins, fields,
+# states, and kinds of views and events those of abi.h; options and commands that are named elsewhere exist; mandoc has
+# nothing to say.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -230,6 +231,18 @@ fields_of() {
 		sed -n 's/^	[a-z_0-9 ]* \([a-z_0-9]*\)\(\[.*\]\)\{0,1\};.*/\1/p'
 }
 
+# Names of the ABI's: those of the kinds are all there, and there is no other name.
+check_constants() {
+	local page=$MAN/steadyport-bpf.7 name
+
+	while IFS= read -r name; do
+		grep -qE "^\.(It )?Dv $name\b" "$page" || complain "$page does not have $name"
+	done < <(sed -n 's/^	\(SP_\(VIEW\|EVENT\)_[A-Z]*\) = .*/\1/p' "$ABI")
+	while IFS= read -r name; do
+		grep -qw "$name" "$ABI" || complain "$page: there is no $name"
+	done < <(grep -oE '\bSP_[A-Z_]+' "$page" | sort -u)
+}
+
 # Options and commands that the text names, whoever made it.
 check_names() {
 	local page name names commands text
@@ -277,6 +290,7 @@ check_set steadyport-bpf.7 states Dv "$(sed -n '/^enum sp_slot_state {/,/^}/s/^	
 for struct in sp_view sp_ctl sp_info sp_flow sp_event; do
 	check_set steadyport-bpf.7 "fields of $struct" Va "$(fields_of "$struct")"
 done
+check_constants
 check_names
 check_syntax
 exit "$failed"
