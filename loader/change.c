@@ -159,3 +159,16 @@ int sp_change_apply(const struct sp_change *change, struct sp_info *info, const 
 	}
 	return 0;
 }
+
+const char *sp_change_did(enum sp_change_kind kind)
+{
+	static const char *const did[] = {
+		[SP_CHANGE_DRAIN] = "draining: no new flows, the old ones stay",
+		[SP_CHANGE_UNDRAIN] = "taking new flows again",
+		[SP_CHANGE_EJECT] = "ejected: its flows are on the others; undrain lets it back in",
+		[SP_CHANGE_RETIRE] = "retired: its share went to the others",
+		[SP_CHANGE_WEIGHT] = "at its new weight",
+	};
+
+	return did[kind];
+}

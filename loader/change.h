@@ -42,4 +42,7 @@ int sp_change_parse(enum sp_change_kind kind, const char *const *words, int nwor
 int sp_change_apply(const struct sp_change *change, struct sp_info *info, const __u64 *cookie,
 		    bool ret_is_changed[SP_SLOTS_MAX], char ret_why[SP_CHANGE_WHY_LEN]);
 
+/* What is true of a slot afterwards: "slot 3 is ..." */
+const char *sp_change_did(enum sp_change_kind kind);
+
 #endif

@@ -12,14 +12,6 @@
 #include "state.h"
 #include "steered.h"
 
-static const char *const did[] = {
-	[SP_CHANGE_DRAIN] = "draining: no new flows, the old ones stay",
-	[SP_CHANGE_UNDRAIN] = "taking new flows again",
-	[SP_CHANGE_EJECT] = "ejected: its flows are on the others; undrain lets it back in",
-	[SP_CHANGE_RETIRE] = "retired: its share went to the others",
-	[SP_CHANGE_WEIGHT] = "at its new weight",
-};
-
 static void report(const char *name, enum sp_change_kind kind, const struct sp_reconcile_result *result)
 {
 	char left[SP_RENDER_STRLEN];
@@ -28,7 +20,7 @@ static void report(const char *name, enum sp_change_kind kind, const struct sp_r
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
 		if (!result->is_changed[s])
 			continue;
-		sp_render_line("%s: slot %u is %s", name, s, did[kind]);
+		sp_render_line("%s: slot %u is %s", name, s, sp_change_did(kind));
 		is_changed = true;
 	}
 	if (!is_changed)

@@ -88,63 +88,17 @@ static int print_json(const struct sp_report *r)
 		sp_render_json_counters(sp_report_group_counters(r))));
 }
 
-/* "4 slots: 2 live, 1 draining, 1 dead", with ", parking" behind it */
-static const char *slots_text(const struct sp_report *r, char buf[TEXT_STRLEN])
-{
-	static const enum sp_slot_state states[] = { SP_SLOT_LIVE, SP_SLOT_DRAINING, SP_SLOT_EJECTED,
-						     SP_SLOT_DEAD };
-	__u32 all = SP_SLOTS_MAX - r->count[SP_SLOT_FREE] - r->count[SP_SLOT_PARKED];
-	const char *separator = ": ";
-	size_t len;
-
-	len = snprintf(buf, TEXT_STRLEN, "%u slot%s", all, all == 1 ? "" : "s");
-	for (size_t i = 0; i < SP_ARRAY_SIZE(states); i++) {
-		if (!r->count[states[i]])
-			continue;
-		len += snprintf(buf + len, TEXT_STRLEN - len, "%s%u %s", separator, r->count[states[i]],
-				sp_snapshot_state_name(states[i]));
-		separator = ", ";
-	}
-	if (r->count[SP_SLOT_PARKED])
-		snprintf(buf + len, TEXT_STRLEN - len, ", parking");
-	return buf;
-}
-
 static void print_head(const struct sp_report *r)
 {
 	const struct sp_snapshot *s = &r->snapshot;
-	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN], slots[TEXT_STRLEN];
-	char age[SP_RENDER_STRLEN], kept[SP_RENDER_STRLEN], program[TEXT_STRLEN], tail[TEXT_STRLEN] = "";
-	__u64 since = s->state->ctl.attached_at;
+	char place[SP_REPORT_STRLEN], slots[SP_REPORT_STRLEN], program[SP_REPORT_STRLEN];
+	char kept[SP_RENDER_STRLEN], tail[TEXT_STRLEN] = "";
 
-	sp_netns_name(s->state->ctl.netns_inode, netns);
-	if (!sp_snapshot_is_attached(s))
-		snprintf(program, sizeof(program), "program %u not attached", s->program_id);
-	else if (since && since <= s->wall_ns)
-		snprintf(program, sizeof(program), "program %u attached %s ago", s->program_id,
-			 sp_render_duration(s->wall_ns - since, age));
-	else
-		snprintf(program, sizeof(program), "program %u attached", s->program_id);
 	if (s->state->ctl.protocol == SP_UDP)
 		snprintf(tail, sizeof(tail), "   %s kept flow%s", sp_render_count(r->kept_flows, kept),
 			 r->kept_flows == 1 ? "" : "s");
-	sp_render_line("%s   %s%s%s   %s   %s%s", s->pins.name, sp_snapshot_endpoint(s, ' ', endpoint),
-		       strcmp(netns, "host") ? " in netns " : "", strcmp(netns, "host") ? netns : "",
-		       slots_text(r, slots), program, tail);
-}
-
-static enum sp_colour colour_of(enum sp_slot_state state)
-{
-	switch (state) {
-	case SP_SLOT_LIVE:
-		return SP_GREEN;
-	case SP_SLOT_DRAINING:
-		return SP_YELLOW;
-	case SP_SLOT_PARKED:
-		return SP_PLAIN;
-	default:
-		return SP_RED;
-	}
+	sp_render_line("%s   %s   %s   %s%s", s->pins.name, sp_report_place(r, place),
+		       sp_report_slots(r, slots), sp_report_program(r, program), tail);
 }
 
 static void cell_count(struct sp_render_table *table, __u64 count)
@@ -165,7 +119,7 @@ static void add_slot(struct sp_render_table *table, const struct sp_report *r, _
 	char owner[SP_OWNER_STRLEN], number[SP_RENDER_STRLEN];
 
 	sp_render_cell(table, SP_PLAIN, "%u", slot);
-	sp_render_cell(table, colour_of(state), "%s", sp_snapshot_state_name(state));
+	sp_render_cell(table, sp_snapshot_state_colour(state), "%s", sp_snapshot_state_name(state));
 	sp_render_cell(table, SP_PLAIN, "%s", sp_snapshot_owner(s, slot, owner));
 	if (state == SP_SLOT_PARKED) {
 		/* Every worker has a row of its own soon after it was enrolled, so these are the parking socket's. */

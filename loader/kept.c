@@ -72,16 +72,30 @@ bool sp_kept_is_in_force(const struct sp_kept_flow *flow)
 	return !flow->is_stale && !flow->is_expired;
 }
 
-int sp_kept_count(const struct sp_pins *pins, const struct sp_state *state, __u64 *ret_count)
+int sp_kept_count_by_slot(const struct sp_pins *pins, const struct sp_state *state,
+			  __u64 ret_counts[SP_SLOTS_MAX])
 {
 	sp_autokept struct sp_kept kept = { 0 };
 	int err = sp_kept_read(pins, state, &kept);
 
 	if (err)
 		return err;
-	*ret_count = 0;
+	memset(ret_counts, 0, SP_SLOTS_MAX * sizeof(*ret_counts));
 	for (size_t i = 0; i < kept.count; i++)
-		*ret_count += sp_kept_is_in_force(&kept.flows[i]);
+		ret_counts[kept.flows[i].slot] += sp_kept_is_in_force(&kept.flows[i]);
+	return 0;
+}
+
+int sp_kept_count(const struct sp_pins *pins, const struct sp_state *state, __u64 *ret_count)
+{
+	__u64 counts[SP_SLOTS_MAX];
+	int err = sp_kept_count_by_slot(pins, state, counts);
+
+	if (err)
+		return err;
+	*ret_count = 0;
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
+		*ret_count += counts[slot];
 	return 0;
 }
 

@@ -33,7 +33,9 @@ int sp_kept_read(const struct sp_pins *pins, const struct sp_state *state, struc
 /* Neither stale nor expired: a flow that the table keeps in its place. */
 bool sp_kept_is_in_force(const struct sp_kept_flow *flow);
 
-/* How many are in force. 0 or -errno (logged). */
+/* How many are in force, of each slot and in all. 0 or -errno (logged). */
+int sp_kept_count_by_slot(const struct sp_pins *pins, const struct sp_state *state,
+			  __u64 ret_counts[SP_SLOTS_MAX]);
 int sp_kept_count(const struct sp_pins *pins, const struct sp_state *state, __u64 *ret_count);
 
 /* True when the view places the flow in the slot where it is kept. */

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* A snapshot with all that is counted beside it. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <bpf/bpf.h>
 #include "cleanup.h"
 #include "group.h"
 #include "kept.h"
 #include "log.h"
+#include "netns.h"
 #include "reconcile.h"
+#include "render.h"
 #include "report.h"
 
 void sp_report_free(struct sp_report *r)
@@ -36,9 +40,11 @@ int sp_report_take(const char *bpffs, const char *name, const struct sp_groups *
 	r->outside = sp_group_outside(groups, &r->snapshot.state->ctl, r->snapshot.group, &r->noutside);
 	if (!bpf_obj_get_info_by_fd(r->snapshot.pins.flows, &flows, &len))
 		r->kept_limit = flows.max_entries;
-	err = sp_kept_count(&r->snapshot.pins, r->snapshot.state, &r->kept_flows);
+	err = sp_kept_count_by_slot(&r->snapshot.pins, r->snapshot.state, r->kept);
 	if (err)
 		return err;
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
+		r->kept_flows += r->kept[slot];
 	return sp_state_counters(&r->snapshot.pins, &r->rows, &r->nrows);
 }
 
@@ -75,4 +81,55 @@ __u32 sp_report_hidden(const struct sp_report *r)
 	const struct sp_group *group = r->snapshot.group;
 
 	return group && group->size > group->nmembers ? group->size - group->nmembers : 0;
+}
+
+/* --- sentences --- */
+
+const char *sp_report_place(const struct sp_report *r, char buf[SP_REPORT_STRLEN])
+{
+	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
+	bool is_host;
+
+	sp_netns_name(r->snapshot.state->ctl.netns_inode, netns);
+	is_host = !strcmp(netns, "host");
+	snprintf(buf, SP_REPORT_STRLEN, "%s%s%s", sp_snapshot_endpoint(&r->snapshot, ' ', endpoint),
+		 is_host ? "" : " in netns ", is_host ? "" : netns);
+	return buf;
+}
+
+const char *sp_report_slots(const struct sp_report *r, char buf[SP_REPORT_STRLEN])
+{
+	static const enum sp_slot_state states[] = { SP_SLOT_LIVE, SP_SLOT_DRAINING, SP_SLOT_EJECTED,
+						     SP_SLOT_DEAD };
+	__u32 all = SP_SLOTS_MAX - r->count[SP_SLOT_FREE] - r->count[SP_SLOT_PARKED];
+	const char *separator = ": ";
+	size_t len;
+
+	len = snprintf(buf, SP_REPORT_STRLEN, "%u slot%s", all, all == 1 ? "" : "s");
+	for (size_t i = 0; i < SP_ARRAY_SIZE(states); i++) {
+		if (!r->count[states[i]])
+			continue;
+		len += snprintf(buf + len, SP_REPORT_STRLEN - len, "%s%u %s", separator, r->count[states[i]],
+				sp_snapshot_state_name(states[i]));
+		separator = ", ";
+	}
+	if (r->count[SP_SLOT_PARKED])
+		snprintf(buf + len, SP_REPORT_STRLEN - len, ", parking");
+	return buf;
+}
+
+const char *sp_report_program(const struct sp_report *r, char buf[SP_REPORT_STRLEN])
+{
+	const struct sp_snapshot *s = &r->snapshot;
+	__u64 since = s->state->ctl.attached_at;
+	char age[SP_RENDER_STRLEN];
+
+	if (!sp_snapshot_is_attached(s))
+		snprintf(buf, SP_REPORT_STRLEN, "program %u not attached", s->program_id);
+	else if (since && since <= s->wall_ns)
+		snprintf(buf, SP_REPORT_STRLEN, "program %u attached %s ago", s->program_id,
+			 sp_render_duration(s->wall_ns - since, age));
+	else
+		snprintf(buf, SP_REPORT_STRLEN, "program %u attached", s->program_id);
+	return buf;
 }

@@ -13,7 +13,8 @@ struct sp_report {
 	struct sp_plan_slots *slots;
 	struct sp_counters *rows; /* slots', then the group's */
 	__u32 nrows;
-	__u64 kept_flows;
+	__u64 kept[SP_SLOTS_MAX]; /* flows in force, by slot */
+	__u64 kept_flows; /* of all slots */
 	__u32 kept_limit; /* room in the flow table */
 	__u32 count[SP_SLOT_STATES]; /* by state */
 	__u32 noutside; /* see sp_group_outside(); told only if the scan was of the group's port */
@@ -49,5 +50,14 @@ __u32 sp_report_moving(const struct sp_report *report);
 
 /* Members that the kernel has and no visible process holds. */
 __u32 sp_report_hidden(const struct sp_report *report);
+
+#define SP_REPORT_STRLEN 256
+
+/* "udp [::]:443", with " in netns edge" behind it where that is not the host's. All these return buf. */
+const char *sp_report_place(const struct sp_report *report, char buf[SP_REPORT_STRLEN]);
+/* "4 slots: 2 live, 1 draining, 1 dead", with ", parking" behind it */
+const char *sp_report_slots(const struct sp_report *report, char buf[SP_REPORT_STRLEN]);
+/* "program 84 attached 3 h ago" */
+const char *sp_report_program(const struct sp_report *report, char buf[SP_REPORT_STRLEN]);
 
 #endif

@@ -98,6 +98,20 @@ const char *sp_snapshot_state_name(enum sp_slot_state state)
 	return "free";
 }
 
+enum sp_colour sp_snapshot_state_colour(enum sp_slot_state state)
+{
+	switch (state) {
+	case SP_SLOT_LIVE:
+		return SP_GREEN;
+	case SP_SLOT_DRAINING:
+		return SP_YELLOW;
+	case SP_SLOT_PARKED:
+		return SP_PLAIN;
+	default:
+		return SP_RED;
+	}
+}
+
 __u32 sp_snapshot_count(const struct sp_snapshot *snapshot, enum sp_slot_state state)
 {
 	__u32 count = 0;

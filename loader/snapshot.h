@@ -10,6 +10,7 @@
 #include "endpoint.h"
 #include "members.h"
 #include "pin.h"
+#include "render.h"
 #include "state.h"
 
 struct sp_snapshot {
@@ -55,6 +56,7 @@ __u32 sp_snapshot_size(const struct sp_snapshot *snapshot);
 enum sp_slot_state sp_snapshot_slot_state(const struct sp_snapshot *snapshot, __u32 slot);
 /* "free", "live", "draining", "ejected", "parked", "dead" */
 const char *sp_snapshot_state_name(enum sp_slot_state state);
+enum sp_colour sp_snapshot_state_colour(enum sp_slot_state state);
 /* Slots in that state. */
 __u32 sp_snapshot_count(const struct sp_snapshot *snapshot, enum sp_slot_state state);
 
