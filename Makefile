@@ -66,7 +66,9 @@ SELFTESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/selftest/*.c))
 LIB_CFLAGS = $(eval LIB_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(LIB_PKGS)))$(LIB_CFLAGS)
 LIBS = $(eval LIBS := $(shell $(PKG_CONFIG) --libs $(LIB_PKGS)))$(LIBS)
 CMOCKA = $(eval CMOCKA := $(shell $(PKG_CONFIG) --cflags --libs cmocka))$(CMOCKA)
-LIB_PKGS := libbpf jansson libelf zlib inih libevent_core libevent_extra
+# Some have only the one with wide characters, some call it by the plain name.
+CURSES = $(eval CURSES := $(shell $(PKG_CONFIG) --exists ncursesw && echo ncursesw || echo ncurses))$(CURSES)
+LIB_PKGS = libbpf jansson libelf zlib inih libevent_core libevent_extra $(CURSES)
 
 WARNINGS := -Wall -Wextra $(WERROR)
 
@@ -131,6 +133,9 @@ $(BUILD)/libsteadyport.a: $(LIB_OBJS)
 	$(say) AR $@
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+# Blocks of the spark-lines need wide characters.
+$(BUILD)/loader/top_screen.o: SP_CFLAGS += -DSP_WIDE_CURSES=$(if $(filter %w,$(CURSES)),1,0)
 
 $(BUILD)/steadyport: $(BUILD)/loader/main.o $(BUILD)/libsteadyport.a
 	$(say) LD $@

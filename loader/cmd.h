@@ -43,6 +43,9 @@ struct sp_args {
 	const char *config; /* --config FILE */
 	bool is_check;
 
+	bool is_once;
+	__u64 interval_ns; /* --interval DURATION */
+
 	bool is_tour;
 	bool do_udp, do_tcp; /* --proto */
 	__u32 workers;
@@ -62,6 +65,7 @@ enum sp_exit sp_cmd_detach(const struct sp_args *args);
 enum sp_exit sp_cmd_groups(const struct sp_args *args);
 enum sp_exit sp_cmd_list(const struct sp_args *args);
 enum sp_exit sp_cmd_status(const struct sp_args *args);
+enum sp_exit sp_cmd_top(const struct sp_args *args);
 enum sp_exit sp_cmd_where(const struct sp_args *args);
 enum sp_exit sp_cmd_flows(const struct sp_args *args);
 enum sp_exit sp_cmd_counters(const struct sp_args *args);

@@ -123,6 +123,18 @@ static const char *parse_all(const char *value, struct sp_options *options)
 	return NULL;
 }
 
+static const char *parse_once(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.is_once = true;
+	return NULL;
+}
+
+static const char *parse_interval(const char *value, struct sp_options *options)
+{
+	return sp_value_interval(value, &options->args.interval_ns);
+}
+
 static const char *parse_json(const char *value, struct sp_options *options)
 {
 	(void)value;
@@ -263,6 +275,9 @@ const struct sp_option sp_option_table[] = {
 		      "flows: list each flow",
 		      parse_all },
 	[OPT_SLOT] = { "slot", 0, "SLOT", "only the flows of this slot, listed", parse_slot },
+	[OPT_ONCE] = { "once", 0, NULL, "look twice, print one frame as text and end", parse_once },
+	[OPT_INTERVAL] = { "interval", 0, "DURATION", "time between two looks, 100ms to 1h (default 1s)",
+			   parse_interval },
 	[OPT_JSON] = { "json", 0, NULL, "answer with one JSON document", parse_json },
 	[OPT_PROTO] = { "proto", 0, "udp|tcp|both", "which groups to show (default both)", parse_proto },
 	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },
@@ -318,6 +333,18 @@ const struct sp_command sp_commands[] = {
 		.min_words = 1,
 		.max_words = 1,
 		.run = sp_cmd_status,
+	},
+	{
+		.name = "top",
+		.synopsis = "[NAME]",
+		.summary = "one steered group, live: new flows, queues, drops of each slot",
+		.help = "Shows rates of the last --interval and their history, and lets slots be drained and\n"
+			"undrained; ? lists the keys. Without NAME it begins with the first group there is.\n"
+			"It works with and without the daemon.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_ONCE) | BIT(OPT_INTERVAL) | BIT(OPT_BPFFS),
+		.max_words = 1,
+		.run = sp_cmd_top,
 	},
 	{
 		.name = "where",

@@ -21,6 +21,8 @@ enum option_index {
 	OPT_NETNS,
 	OPT_ALL,
 	OPT_SLOT,
+	OPT_ONCE,
+	OPT_INTERVAL,
 	OPT_JSON,
 	OPT_PROTO,
 	OPT_WORKERS,

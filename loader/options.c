@@ -263,6 +263,7 @@ int sp_options_parse(int argc, char **argv, struct sp_options *ret)
 			.learn_ns = SP_LEARN_DEFAULT_NS,
 			.flow_idle_ns = SP_FLOW_IDLE_DEFAULT_NS,
 			.slot = -1,
+			.interval_ns = SP_INTERVAL_DEFAULT_NS,
 			.track = SP_TRACK_TRANSITION,
 			.hash = SP_HASH_SIPHASH,
 			.flows = SP_FLOWS_DEFAULT,

@@ -100,6 +100,19 @@ const char *sp_value_flow_idle(const char *text, __u64 *ret_ns)
 	return NULL;
 }
 
+const char *sp_value_interval(const char *text, __u64 *ret_ns)
+{
+	__u64 ns;
+	const char *why = sp_value_duration(text, &ns);
+
+	if (why)
+		return why;
+	if (ns < 100 * SP_NS_PER_MS || ns > 3600 * SP_NS_PER_S)
+		return "it is from 100ms to 1h";
+	*ret_ns = ns;
+	return NULL;
+}
+
 const char *sp_value_flows(const char *text, __u32 *ret)
 {
 	__u64 flows;

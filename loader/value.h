@@ -15,6 +15,7 @@
 
 #define SP_LEARN_DEFAULT_NS (5 * SP_NS_PER_S)
 #define SP_FLOW_IDLE_DEFAULT_NS (SP_FLOW_IDLE_DEFAULT_S * SP_NS_PER_S)
+#define SP_INTERVAL_DEFAULT_NS SP_NS_PER_S
 #define SP_FLOWS_DEFAULT 65536
 
 /* Plain digits only: no sign, no space, no unit. False: it is no such number. */
@@ -25,6 +26,9 @@ const char *sp_value_duration(const char *text, __u64 *ret_ns);
 
 /* A duration of whole seconds: the flow table counts in them. 0: kept flows do not expire. */
 const char *sp_value_flow_idle(const char *text, __u64 *ret_ns);
+
+/* Between two looks: 100ms to 1h. */
+const char *sp_value_interval(const char *text, __u64 *ret_ns);
 
 /* Room for kept flows; slots with counters of their own. */
 const char *sp_value_flows(const char *text, __u32 *ret);

@@ -34,7 +34,8 @@ has_libfuzzer() {
 	compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*$(uname -m).a" >/dev/null
 }
 
-build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev pkg-config)
+build=(gcc make clang llvm libbpf-dev libc6-dev libelf-dev zlib1g-dev libjansson-dev libinih-dev libevent-dev libncurses-dev
+	pkg-config)
 # systemd: for systemd-analyze, prometheus: for promtool; nothing of them is started.
 test=(libcmocka-dev iproute2 clang-format clang-tidy cppcheck shellcheck qemu-system-x86 busybox-static cpio systemd
 	nginx haproxy wrk prometheus mandoc zsh dpkg-dev debhelper lintian debootstrap jq python3-yaml)

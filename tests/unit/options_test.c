@@ -40,6 +40,7 @@ NEVER_RUN(run)
 NEVER_RUN(groups)
 NEVER_RUN(list)
 NEVER_RUN(status)
+NEVER_RUN(top)
 NEVER_RUN(where)
 NEVER_RUN(flows)
 NEVER_RUN(counters)
@@ -159,6 +160,24 @@ static void parse__every_option_of_demo__taken(void **state)
 	assert_true(!a->do_udp && a->do_tcp);
 	a = accepted("demo --proto both");
 	assert_true(a->do_udp && a->do_tcp);
+}
+
+static void parse__top__name_is_optional_and_intervals_are_bounded(void **state)
+{
+	const struct sp_args *a = accepted("top");
+
+	(void)state;
+	assert_int_equal(a->nargs, 0);
+	assert_false(a->is_once);
+	assert_int_equal(a->interval_ns, 1000000000);
+	a = accepted("top h3 --once --interval 100ms");
+	assert_int_equal(a->nargs, 1);
+	assert_true(a->is_once);
+	assert_int_equal(a->interval_ns, 100000000);
+	assert_int_equal(accepted("top --interval 1h")->interval_ns, 3600000000000);
+	refused("top --interval 99ms", "100ms to 1h", "steadyport top --help");
+	refused("top --interval 61m", "100ms to 1h", "steadyport top --help");
+	refused("top a b", "b is too much", "steadyport top --help");
 }
 
 static void parse__seed__bytes_in_order(void **state)
@@ -281,11 +300,14 @@ static const char *value_of(const char *option)
 	static const struct {
 		const char *option, *value;
 	} values[] = {
-		{ "learn", "5s" },     { "track", "off" },   { "config", "/c" },
-		{ "flow-idle", "9s" }, { "wait", "1s" },     { "slots", "64" },
-		{ "slot", "3" },       { "hash", "kernel" }, { "flows", "9" },
-		{ "netns", "1" },      { "bpffs", "/b" },    { "proto", "udp" },
-		{ "workers", "9" },    { "kill", "2" },	     { "seed", "00112233445566778899aabbccddeeff" },
+		{ "learn", "5s" },    { "track", "off" },
+		{ "config", "/c" },   { "flow-idle", "9s" },
+		{ "interval", "2s" }, { "wait", "1s" },
+		{ "slots", "64" },    { "slot", "3" },
+		{ "hash", "kernel" }, { "flows", "9" },
+		{ "netns", "1" },     { "bpffs", "/b" },
+		{ "proto", "udp" },   { "workers", "9" },
+		{ "kill", "2" },      { "seed", "00112233445566778899aabbccddeeff" },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(values); i++) {
@@ -472,6 +494,7 @@ int main(void)
 		cmocka_unit_test(parse__demo_without_options__defaults),
 		cmocka_unit_test(parse__every_option_of_attach__taken),
 		cmocka_unit_test(parse__every_option_of_demo__taken),
+		cmocka_unit_test(parse__top__name_is_optional_and_intervals_are_bounded),
 		cmocka_unit_test(parse__seed__bytes_in_order),
 		cmocka_unit_test(parse__durations__in_nanoseconds),
 		cmocka_unit_test(parse__options_anywhere__same_words),
