@@ -47,6 +47,8 @@ struct sp_args {
 	__u64 interval_ns; /* --interval DURATION */
 
 	bool is_tour;
+	bool is_rolling;
+	const char *svg; /* --svg FILE; NULL: none */
 	bool do_udp, do_tcp; /* --proto */
 	__u32 workers;
 	__u32 kill;

@@ -180,6 +180,21 @@ static const char *parse_tour(const char *value, struct sp_options *options)
 	return NULL;
 }
 
+static const char *parse_rolling(const char *value, struct sp_options *options)
+{
+	(void)value;
+	options->args.is_rolling = true;
+	return NULL;
+}
+
+static const char *parse_svg(const char *value, struct sp_options *options)
+{
+	if (!*value)
+		return "it is a file";
+	options->args.svg = value;
+	return NULL;
+}
+
 static const char *parse_config(const char *value, struct sp_options *options)
 {
 	if (!*value)
@@ -283,6 +298,11 @@ const struct sp_option sp_option_table[] = {
 	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },
 	[OPT_KILL] = { "kill", 0, "K", "workers to kill, fewer than there are (default 1)", parse_kill },
 	[OPT_TOUR] = { "tour", 0, NULL, "tell the whole story first, step by step", parse_tour },
+	[OPT_ROLLING] = { "rolling", 0, NULL,
+			  "restart the workers one after another instead, while --flows\n"
+			  "TCP connections a second come",
+			  parse_rolling },
+	[OPT_SVG] = { "svg", 0, "FILE", "write the picture as SVG, too", parse_svg },
 	[OPT_CONFIG] = { "config", 0, "FILE",
 			 "what to look after\n"
 			 "(default " SP_CONFIG_DEFAULT ")",
@@ -404,7 +424,7 @@ const struct sp_command sp_commands[] = {
 			"that namespace is touched.\n",
 		.kind = SP_COMMAND_LOOKS,
 		.options = BIT(OPT_PROTO) | BIT(OPT_WORKERS) | BIT(OPT_FLOWS) | BIT(OPT_KILL) |
-			   BIT(OPT_TOUR) | BIT(OPT_JSON),
+			   BIT(OPT_TOUR) | BIT(OPT_ROLLING) | BIT(OPT_SVG) | BIT(OPT_JSON),
 		.run = sp_cmd_demo,
 	},
 	{

@@ -28,6 +28,8 @@ enum option_index {
 	OPT_WORKERS,
 	OPT_KILL,
 	OPT_TOUR,
+	OPT_ROLLING,
+	OPT_SVG,
 	OPT_CONFIG,
 	OPT_CHECK,
 	OPT_BPFFS,

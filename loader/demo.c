@@ -150,6 +150,13 @@ int sp_demo_detach(const struct sp_demo_setup *setup)
 	return run_program(setup->program, argv);
 }
 
+int sp_demo_sync(const struct sp_demo_setup *setup)
+{
+	const char *const argv[] = { "steadyport", "sync", NAME, "--bpffs", setup->bpffs, NULL };
+
+	return run_program(setup->program, argv);
+}
+
 /* ---- measuring ---- */
 
 static int fail_open(int err, __u32 count, const char *what)

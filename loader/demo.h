@@ -70,6 +70,8 @@ bool sp_demo_holds(const struct sp_demo_result *result);
 
 /* The picture. Pure but for @out; what is told by colour is told without it, too. */
 void sp_demo_render(FILE *out, const struct sp_demo_result *result, bool has_colour);
+/* The UDP half of it as SVG. 0 or -EIO (not logged). */
+int sp_demo_svg(FILE *out, const struct sp_demo_result *result);
 /* The document of --json; NULL without memory. */
 json_t *sp_demo_json(const struct sp_demo_result *result);
 
@@ -84,11 +86,12 @@ int sp_demo_start(enum sp_protocol protocol, __u32 size, bool is_paused, struct 
 void sp_demo_dismiss(struct sp_demo_crew *crew);
 
 /*
- * `steadyport attach demo ...` and `steadyport detach demo`, each a process that is gone when this returns.
+ * `steadyport attach demo ...`, `detach demo` and `sync demo`, each a process that is gone when this returns.
  * What it says is shown when it fails. 0 or -errno (logged).
  */
 int sp_demo_attach(const struct sp_demo_setup *setup, const struct sp_demo_crew *crew);
 int sp_demo_detach(const struct sp_demo_setup *setup);
+int sp_demo_sync(const struct sp_demo_setup *setup);
 
 /*
  * The second one first: it is neither the first nor the last of the kernel's order, and the last one's end

@@ -8,7 +8,6 @@
 #include "lab.h"
 #include "lab_wire.h"
 
-#define UNKNOWN INT32_MIN /* a flow whose owner is not yet known; never shown to the caller */
 #define WINDOW 64 /* datagrams on their way at once: far less than the smallest receive buffer holds */
 #define QUIET_MS 50 /* after so long without any answer those on their way are taken for lost */
 
@@ -65,7 +64,7 @@ static int open_flow(struct sp_lab_flows *flows, size_t i, enum sp_lab_manner ma
 		     flows->protocol == SP_TCP ? EPOLLOUT | EPOLLONESHOT : EPOLLIN, i);
 }
 
-static int pending_error(int fd)
+int sp_lab_pending_error(int fd)
 {
 	socklen_t len = sizeof(int);
 	int err = 0;
@@ -84,7 +83,7 @@ static int wait_events(int epoll, struct epoll_event *events, int timeout_ms)
 	return n;
 }
 
-static int send_request(int fd)
+int sp_lab_send_request(int fd)
 {
 	return send(fd, request_line, sizeof(request_line) - 1, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
@@ -114,10 +113,10 @@ static int finish_connecting(struct sp_lab_flows *flows, enum sp_lab_manner mann
 			return -ETIMEDOUT;
 		for (int e = 0; e < n; e++, ready++) {
 			__u32 i = events[e].data.u32;
-			int err = pending_error(flows->fds[i]);
+			int err = sp_lab_pending_error(flows->fds[i]);
 
 			if (!err && manner == SP_LAB_ASKS)
-				err = send_request(flows->fds[i]);
+				err = sp_lab_send_request(flows->fds[i]);
 			else if (!err && manner == SP_LAB_ASKS_AT_ONCE)
 				err = require_syn_data(flows->fds[i]);
 			if (err)
@@ -138,7 +137,7 @@ int sp_lab_ask(struct sp_lab_flows *flows)
 	int err = 0;
 
 	for (size_t i = 0; !err && i < flows->count; i++)
-		err = send_request(flows->fds[i]);
+		err = sp_lab_send_request(flows->fds[i]);
 	return err;
 }
 
@@ -196,7 +195,7 @@ static int ask(const struct sp_lab_flows *flows, __u32 i)
 	 * What is left of earlier rounds, e.g. "connection refused", would be taken for the fate of this
 	 * datagram.
 	 */
-	pending_error(flows->fds[i]);
+	sp_lab_pending_error(flows->fds[i]);
 	return send(flows->fds[i], &question, sizeof(question), MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
@@ -279,7 +278,7 @@ int sp_lab_round(struct sp_lab_flows *flows, int timeout_ms, int *ret_owners)
 	return 0;
 }
 
-static int hear_connection(int fd)
+int sp_lab_hear(int fd)
 {
 	__u32 id;
 	ssize_t len = recv(fd, &id, sizeof(id), 0);
@@ -319,7 +318,7 @@ int sp_lab_answers(struct sp_lab_flows *flows, int timeout_ms, int *ret_owners)
 			break;
 		for (int e = 0; e < n; e++) {
 			__u32 i = events[e].data.u32;
-			int owner = hear_connection(flows->fds[i]), err;
+			int owner = sp_lab_hear(flows->fds[i]), err;
 
 			if (owner == UNKNOWN)
 				continue;

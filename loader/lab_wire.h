@@ -24,6 +24,12 @@ struct answer {
 	struct question question;
 };
 
+/* TCP clients: the pending error of a socket as -errno; the request; who has answered, or enum sp_lab_owner. */
+#define UNKNOWN INT32_MIN /* not yet; never shown to the caller */
+int sp_lab_pending_error(int fd);
+int sp_lab_send_request(int fd);
+int sp_lab_hear(int fd);
+
 /* A new non-blocking socket; its fd or -errno. */
 static inline int open_socket(enum sp_protocol protocol, int family)
 {

@@ -396,7 +396,8 @@ static void put_table(struct sp_top_frame *f, const struct sp_top_model *m, __u6
 	double peak = sp_top_model_peak(m, layout.spark);
 
 	put_text(f, 0, SP_BOLD, "%s", s->name);
-	put_text(f, 0, SP_PLAIN, "   %s   %s", s->place, s->slots_text);
+	/* How many are live is what may least be cut off. */
+	put_text(f, 0, SP_PLAIN, "   %s   %s", s->slots_text, s->place);
 	if (f->height <= LINES_ABOVE)
 		return;
 	put_sums(f, 1, m, interval_ns);

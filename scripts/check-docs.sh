@@ -179,6 +179,20 @@ check_links() {
 	done
 }
 
+# A picture says what the text of the same run says beside it.
+check_pictures() {
+	local picture moved
+
+	for picture in docs/pictures/*.svg; do
+		grep -qF "]($picture)" README.md || complain "README.md does not show $picture"
+		! command -v xmllint >/dev/null || xmllint --noout "$picture" || complain "$picture is no XML"
+	done
+	while IFS= read -r moved; do
+		grep -qF ">$moved flows of the survivors moved<" docs/pictures/flows.svg ||
+			complain "docs/pictures/flows.svg does not say $moved, as README.md does (scripts/pictures.sh makes both)"
+	done < <(grep '^ UDP flows of survivors, moved' README.md | grep -oE '[0-9,]+ of [0-9,]+' || true)
+}
+
 # Of the tests that a page names: `kind/x_test` is a file, `thing__situation__expectation` a case in some file.
 check_tests() {
 	local page name
@@ -204,5 +218,6 @@ check_table docs/metrics.md metrics "$metrics" "$@"
 check_table docs/daemon.md capabilities "$capabilities" "$@"
 check_help
 check_links
+check_pictures
 check_tests
 exit "$failed"

@@ -379,6 +379,14 @@ void sp_screen_wait_without(struct sp_screen *s, const char *text)
 	wait_for(s, text, false);
 }
 
+void sp_screen_read(struct sp_screen *s, int ms)
+{
+	__u64 deadline = sp_lab_now_ms() + ms;
+
+	while (sp_lab_left_ms(deadline))
+		read_drawn(s, sp_lab_left_ms(deadline));
+}
+
 static void require_as_before(struct sp_screen *s)
 {
 	struct termios now;

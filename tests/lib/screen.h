@@ -45,6 +45,9 @@ const char *sp_screen_line(struct sp_screen *screen, int y);
 void sp_screen_wait(struct sp_screen *screen, const char *text);
 void sp_screen_wait_without(struct sp_screen *screen, const char *text);
 
+/* Takes what is drawn in so many milliseconds. */
+void sp_screen_read(struct sp_screen *screen, int ms);
+
 /* Waits until it has ended by itself: with that status, and the terminal as it was before. */
 void sp_screen_wait_end(struct sp_screen *screen, int status);
 

@@ -149,10 +149,12 @@ static void parse__every_option_of_attach__taken(void **state)
 
 static void parse__every_option_of_demo__taken(void **state)
 {
-	const struct sp_args *a = accepted("demo --proto udp --workers 8 --flows 50 --kill 7 --tour --json");
+	const struct sp_args *a = accepted(
+		"demo --proto udp --workers 8 --flows 50 --kill 7 --tour --json --rolling --svg x.svg");
 
 	(void)state;
-	assert_true(a->do_udp && !a->do_tcp && a->is_tour && a->json);
+	assert_true(a->do_udp && !a->do_tcp && a->is_tour && a->json && a->is_rolling);
+	assert_string_equal(a->svg, "x.svg");
 	assert_int_equal(a->workers, 8);
 	assert_int_equal(a->flows, 50);
 	assert_int_equal(a->kill, 7);
@@ -300,14 +302,23 @@ static const char *value_of(const char *option)
 	static const struct {
 		const char *option, *value;
 	} values[] = {
-		{ "learn", "5s" },    { "track", "off" },
-		{ "config", "/c" },   { "flow-idle", "9s" },
-		{ "interval", "2s" }, { "wait", "1s" },
-		{ "slots", "64" },    { "slot", "3" },
-		{ "hash", "kernel" }, { "flows", "9" },
-		{ "netns", "1" },     { "bpffs", "/b" },
-		{ "proto", "udp" },   { "workers", "9" },
-		{ "kill", "2" },      { "seed", "00112233445566778899aabbccddeeff" },
+		{ "learn", "5s" },
+		{ "track", "off" },
+		{ "config", "/c" },
+		{ "flow-idle", "9s" },
+		{ "interval", "2s" },
+		{ "svg", "x.svg" },
+		{ "wait", "1s" },
+		{ "slots", "64" },
+		{ "slot", "3" },
+		{ "hash", "kernel" },
+		{ "flows", "9" },
+		{ "netns", "1" },
+		{ "bpffs", "/b" },
+		{ "proto", "udp" },
+		{ "workers", "9" },
+		{ "kill", "2" },
+		{ "seed", "00112233445566778899aabbccddeeff" },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(values); i++) {

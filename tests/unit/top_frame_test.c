@@ -108,7 +108,7 @@ static void frame__udp_group_at_80x24__this_picture(void **state)
 	add_udp();
 	ui.slot = 1;
 	expect(80, 24,
-	       "h3   udp [::]:443   4 slots: 2 live, 1 draining, 1 dead\n"
+	       "h3   4 slots: 2 live, 1 draining, 1 dead   udp [::]:443\n"
 	       "1,207 packets/s   312 kept flows   learning for 5 s more   every 1 s, by slot\n"
 	       "1 slot is dead; new workers take it: steadyport sync h3\n"
 	       "SLOT STATE    OWNER        SHARE  PKTS/S    KEPT    QUEUE   DROPS HISTORY\n"
@@ -136,7 +136,7 @@ static void frame__tcp_group_at_80x24__this_picture(void **state)
 	add(s);
 	sp_top_model_sort(model, SP_TOP_MIGRATED, true);
 	expect(80, 24,
-	       "h3   tcp [::]:443   2 slots: 2 live\n"
+	       "h3   2 slots: 2 live   tcp [::]:443\n"
 	       "95 new connections/s   every 1 s, by migrated upwards\n"
 	       "program 84 attached 3 h ago\n"
 	       "SLOT STATE    OWNER           SHARE   NEW/S MIGRATED    QUEUE   DROPS HISTORY\n"
@@ -151,7 +151,7 @@ static void frame__first_sample__says_that_it_knows_no_rates(void **state)
 	(void)state;
 	add(sp_top_sample_of(SP_UDP, 1, S));
 	expect(80, 6,
-	       "h3   udp [::]:443   1 slots: 1 live\n"
+	       "h3   1 slots: 1 live   udp [::]:443\n"
 	       "- packets/s   0 kept flows   every 1 s, by slot\n"
 	       "program 84 attached 3 h ago\n"
 	       "SLOT STATE    OWNER      SHARE  PKTS/S    KEPT    QUEUE   DROPS HISTORY\n"
@@ -172,7 +172,7 @@ static void frame__tracks_always__shows_new_flows_beside_packets(void **state)
 	s.slots[0].stored = 25;
 	add(s);
 	expect(80, 6,
-	       "h3   udp [::]:443   1 slots: 1 live\n"
+	       "h3   1 slots: 1 live   udp [::]:443\n"
 	       "4,000 packets/s   0 kept flows   every 1 s, by slot\n"
 	       "program 84 attached 3 h ago\n"
 	       "SLOT STATE    OWNER     SHARE  PKTS/S   NEW/S    KEPT    QUEUE   DROPS HISTORY\n"
@@ -188,12 +188,12 @@ static void frame__question__names_slot_worker_and_answers(void **state)
 	ui.mode = SP_TOP_CONFIRM;
 	ui.change = SP_CHANGE_DRAIN;
 	expect(80, 3,
-	       "h3   udp [::]:443   4 slots: 2 live, 1 draining, 1 dead\n"
+	       "h3   4 slots: 2 live, 1 draining, 1 dead   udp [::]:443\n"
 	       "\n"
 	       "Drain slot 2, h3d[4413]? Old flows stay, no new ones go there.   y or n\n");
 	ui.change = SP_CHANGE_UNDRAIN;
 	expect(80, 3,
-	       "h3   udp [::]:443   4 slots: 2 live, 1 draining, 1 dead\n"
+	       "h3   4 slots: 2 live, 1 draining, 1 dead   udp [::]:443\n"
 	       "\n"
 	       "Undrain slot 2, h3d[4413]? It takes new flows again.   y or n\n");
 }
@@ -204,7 +204,7 @@ static void frame__message__stands_where_the_keys_are(void **state)
 	add(sp_top_sample_of(SP_UDP, 1, S));
 	strcpy(ui.message, "Slot 0 is draining.");
 	expect(80, 3,
-	       "h3   udp [::]:443   1 slots: 1 live\n"
+	       "h3   1 slots: 1 live   udp [::]:443\n"
 	       "\n"
 	       "Slot 0 is draining.\n");
 }
@@ -351,7 +351,7 @@ static void once__udp_group__the_table_alone(void **state)
 	sp_top_frame_draw_table(frame, model, S / 2);
 	text = sp_top_frame_text(frame);
 	assert_string_equal(
-		text, "h3   udp [::]:443   4 slots: 2 live, 1 draining, 1 dead\n"
+		text, "h3   4 slots: 2 live, 1 draining, 1 dead   udp [::]:443\n"
 		      "1,207 packets/s   312 kept flows   learning for 5 s more   every 500 ms, by slot\n"
 		      "1 slot is dead; new workers take it: steadyport sync h3\n"
 		      "SLOT STATE    OWNER        SHARE  PKTS/S    KEPT    QUEUE   DROPS\n"

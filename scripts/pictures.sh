@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Makes the pictures of README.md and docs/top.md anew, each from a run on this machine, as root. Build first:
+#
+#	make all build/tests/e2e/top_test
+#	scripts/pictures.sh
+#
+# The text in README.md is of the same run as docs/pictures/flows.svg. Of the kernel's name the version alone is shown.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+export STEADYPORT=$PWD/build/steadyport
+readonly TOP_TEST=build/tests/e2e/top_test PICTURES=docs/pictures
+
+((EUID == 0)) || {
+	echo "scripts/pictures.sh: it measures: run it as root" >&2
+	exit 1
+}
+for program in "$STEADYPORT" "$TOP_TEST"; do
+	[[ -x $program ]] || {
+		echo "scripts/pictures.sh: there is no $program: make all $TOP_TEST" >&2
+		exit 1
+	}
+done
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# put PAGE WHAT FILE: the file, as a block of code, between the page's marks.
+put() {
+	local page=$1 what=$2 file=$3
+
+	[[ $(grep -cxE "<!-- ($what: made by scripts/pictures.sh|end of $what) -->" "$page") == 2 ]] || {
+		echo "scripts/pictures.sh: $page has no marks for: $what" >&2
+		exit 1
+	}
+	awk -v what="$what" -v file="$file" '
+		$0 == "<!-- end of " what " -->" { hidden = 0 }
+		!hidden { print }
+		$0 == "<!-- " what ": made by scripts/pictures.sh -->" {
+			print "```"
+			while ((getline line < file) > 0)
+				print line
+			print "```"
+			hidden = 1
+		}
+	' "$page" >"$scratch/page"
+	cat "$scratch/page" >"$page"
+}
+
+# What a picture beside it shows already, and what is of this run alone, is left out.
+shorten_demo() {
+	awk '
+		/^ Linux [0-9.]*-/ {
+			match($0, /-[^ ]*/)
+			blanks = sprintf("%" RLENGTH "s", "")
+			$0 = substr($0, 1, RSTART - 1) blanks substr($0, RSTART + RLENGTH)
+		}
+		/^ tcp / { hidden = 1 }
+		!hidden && !/^Measured/ { print }
+		hidden && /^$/ { hidden = 0 }
+	'
+}
+
+mkdir -p "$PICTURES"
+"$STEADYPORT" demo --svg "$PICTURES/flows.svg" | shorten_demo >"$scratch/demo"
+"$STEADYPORT" demo --rolling --svg "$PICTURES/rolling.svg"
+put README.md demo "$scratch/demo"
+
+# In a network with a name, and a bpffs, of its own.
+watch_top() {
+	mkdir -p /run/netns
+	mount -t tmpfs tmpfs /run/netns
+	ip netns add edge
+	mount -t bpf bpf /sys/fs/bpf
+	export TOP_FRAME=$1
+	exec timeout 120 nsenter --net=/run/netns/edge bash -euc \
+		"ip link set lo up; exec '$TOP_TEST' 'top__drain_and_undrain*'"
+}
+export -f watch_top
+export TOP_TEST
+unshare -m --propagation private -- "$BASH" -euc "watch_top '$scratch/frame'" >"$scratch/test" 2>&1 || {
+	cat "$scratch/test" >&2
+	exit 1
+}
+put docs/top.md frame "$scratch/frame"
