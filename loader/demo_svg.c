@@ -9,9 +9,9 @@
 
 #define WIDTH 860
 #define MARGIN 24
-#define PANEL ((WIDTH - 3 * MARGIN) / 2)
+#define PANEL ((WIDTH - 3 * MARGIN) / 2.0)
 #define LABEL 64 /* of a worker */
-#define BARS ((PANEL - LABEL - 16) / 2) /* before; and after */
+#define BARS ((PANEL - LABEL - 16) / 2.0) /* before; and after */
 #define TOP 128 /* of the first row */
 #define ROW 30
 #define BAR 20
@@ -109,7 +109,7 @@ static void put_after(FILE *out, const struct sp_demo_result *r, enum sp_demo_mo
 
 static void put_panel(FILE *out, const struct sp_demo_result *r, enum sp_demo_mode mode, double x)
 {
-	double scale = (double)(BARS - 8) / most_flows(r), before = x + LABEL, after = before + BARS + 16;
+	double scale = (BARS - 8) / most_flows(r), before = x + LABEL, after = before + BARS + 16;
 	char moved[SP_RENDER_STRLEN], all[SP_RENDER_STRLEN];
 	const struct sp_demo_udp *udp = &r->udp[mode];
 
