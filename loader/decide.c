@@ -43,33 +43,47 @@ static struct sp_decision choose_current(const struct sp_view *view, __u64 hash,
 				     .reason = (enum sp_reason)SP_CHOICE_HOW(choice) };
 }
 
-struct sp_decision sp_decide(const struct sp_state *state, __u64 now_ns, const struct sp_flow *kept,
-			     __u64 hash, int excluded)
+struct sp_decision sp_decide_steps(const struct sp_state *state, __u64 now_ns, const struct sp_flow *kept,
+				   __u64 hash, int excluded, struct sp_steps *ret)
 {
 	const struct sp_view *view = sp_state_current(state), *previous = sp_state_previous(state, now_ns);
 	struct taker taker = { .state = state, .excluded = excluded };
-	struct sp_decision current = choose_current(view, hash, &taker);
-	bool is_unsettled;
+	struct sp_steps steps = { .previous = -1, .current = choose_current(view, hash, &taker) };
+	struct sp_decision decision = steps.current;
 	int choice;
 
-	is_unsettled = state->ctl.track == SP_TRACK_ALWAYS || sp_is_moving(view, hash) ||
-		       (view->learn_until_ns && sp_choose_owner(view, hash, &taker, take) < 0);
-	if (state->ctl.protocol != SP_UDP || !is_unsettled)
-		return current;
+	steps.is_moving = sp_is_moving(view, hash);
+	steps.asks_table = state->ctl.protocol == SP_UDP &&
+			   (state->ctl.track == SP_TRACK_ALWAYS || steps.is_moving ||
+			    (view->learn_until_ns && sp_choose_owner(view, hash, &taker, take) < 0));
+	if (steps.asks_table && kept) {
+		if (sp_flow_is_expired(kept, now_ns / SP_NS_PER_S, state->ctl.flow_idle_s))
+			steps.entry = SP_ENTRY_EXPIRED;
+		else
+			steps.entry = is_orphan(&taker, kept) ? SP_ENTRY_ORPHAN : SP_ENTRY_IN_FORCE;
+	}
+	if (steps.entry == SP_ENTRY_IN_FORCE)
+		decision = (struct sp_decision){ .slot = kept->slot, .reason = SP_REASON_KEPT };
 
-	if (kept && !sp_flow_is_expired(kept, now_ns / SP_NS_PER_S, state->ctl.flow_idle_s)) {
-		if (is_orphan(&taker, kept))
-			return current;
-		return (struct sp_decision){ .slot = kept->slot, .reason = SP_REASON_KEPT };
+	steps.asks_previous = steps.asks_table && previous &&
+			      (steps.entry == SP_ENTRY_NONE || steps.entry == SP_ENTRY_EXPIRED);
+	if (steps.asks_previous && previous->kind == SP_VIEW_KERNEL) {
+		decision.follows_kernel = true;
+	} else if (steps.asks_previous) {
+		choice = sp_choose_usable(previous, hash, &taker, take);
+		steps.previous = choice < 0 ? -1 : (int)SP_CHOICE_SLOT(choice);
+		if (choice >= 0 && steps.previous != decision.slot)
+			decision =
+				(struct sp_decision){ .slot = steps.previous, .reason = SP_REASON_PREVIOUS };
 	}
-	if (!previous)
-		return current;
-	if (previous->kind == SP_VIEW_KERNEL) {
-		current.follows_kernel = true;
-		return current;
-	}
-	choice = sp_choose_usable(previous, hash, &taker, take);
-	if (choice >= 0 && (int)SP_CHOICE_SLOT(choice) != current.slot)
-		return (struct sp_decision){ .slot = SP_CHOICE_SLOT(choice), .reason = SP_REASON_PREVIOUS };
-	return current;
+	*ret = steps;
+	return decision;
+}
+
+struct sp_decision sp_decide(const struct sp_state *state, __u64 now_ns, const struct sp_flow *kept,
+			     __u64 hash, int excluded)
+{
+	struct sp_steps steps;
+
+	return sp_decide_steps(state, now_ns, kept, hash, excluded, &steps);
 }

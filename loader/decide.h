@@ -31,4 +31,26 @@ struct sp_decision {
 struct sp_decision sp_decide(const struct sp_state *state, __u64 now_ns, const struct sp_flow *kept,
 			     __u64 hash, int excluded);
 
+/* What the flow table says of a flow. */
+enum sp_entry {
+	SP_ENTRY_NONE, /* nothing, or it is not asked */
+	SP_ENTRY_IN_FORCE,
+	SP_ENTRY_ORPHAN, /* its worker is gone or ejected: placed by the current view */
+	SP_ENTRY_EXPIRED, /* silent for too long: as unknown as one without an entry */
+};
+
+/* The steps that led there. */
+struct sp_steps {
+	bool is_moving; /* its bucket is, in the current view */
+	bool asks_table;
+	enum sp_entry entry;
+	bool asks_previous;
+	int previous; /* the slot of a TABLE view before; -1: it names none, or is not asked */
+	struct sp_decision current; /* what the current view alone says */
+};
+
+/* sp_decide(), and how it came to that. */
+struct sp_decision sp_decide_steps(const struct sp_state *state, __u64 now_ns, const struct sp_flow *kept,
+				   __u64 hash, int excluded, struct sp_steps *ret);
+
 #endif
