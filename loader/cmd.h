@@ -69,6 +69,7 @@ enum sp_exit sp_cmd_list(const struct sp_args *args);
 enum sp_exit sp_cmd_status(const struct sp_args *args);
 enum sp_exit sp_cmd_top(const struct sp_args *args);
 enum sp_exit sp_cmd_where(const struct sp_args *args);
+enum sp_exit sp_cmd_explain(const struct sp_args *args);
 enum sp_exit sp_cmd_flows(const struct sp_args *args);
 enum sp_exit sp_cmd_counters(const struct sp_args *args);
 enum sp_exit sp_cmd_snapshot(const struct sp_args *args);

@@ -380,6 +380,20 @@ const struct sp_command sp_commands[] = {
 		.run = sp_cmd_where,
 	},
 	{
+		.name = "explain",
+		.synopsis = "NAME SRC:PORT [DST:PORT]",
+		.summary = "the way of one flow, step by step, and if its worker died",
+		.help = "Draws what `where` answers: the bucket, the flow table, the view before, the slots\n"
+			"that are asked in turn, the worker that gets the flow, and the one that would if\n"
+			"that worker died now. The group's ENDPOINT will do for NAME. SRC:PORT and\n"
+			"DST:PORT are those of `where`.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_NETNS) | BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = 3,
+		.run = sp_cmd_explain,
+	},
+	{
 		.name = "flows",
 		.synopsis = "NAME",
 		.summary = "UDP flows that are kept, by slot",
