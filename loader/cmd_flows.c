@@ -59,26 +59,15 @@ static void tally(struct report *r, struct tally *t, const struct sp_kept_flow *
 		t->idle_s = flow->idle_s;
 }
 
-/*
- * The kernel does not say what the LRU table forgets to make room: it is what was stored, less what was taken out for
- * a reason, less what is there. Under traffic the numbers are of different moments, so it is exact at rest only.
- */
 static int count_evicted(struct report *r)
 {
 	sp_autofree struct sp_counters *rows = NULL;
-	__u64 stored = 0, taken;
 	__u32 nrows;
 	int err = sp_state_counters(&r->snapshot.pins, &rows, &nrows);
 
-	if (err)
-		return err;
-	taken = r->kept.count;
-	for (__u32 i = 0; i < nrows; i++) {
-		stored += rows[i].stored;
-		taken += rows[i].stale + rows[i].expired + rows[i].settled;
-	}
-	r->evicted = stored > taken ? stored - taken : 0;
-	return 0;
+	if (!err)
+		r->evicted = sp_kept_forgotten(&r->kept, rows, nrows);
+	return err;
 }
 
 static int read_report(const struct sp_args *args, const struct sp_groups *groups, struct report *r)

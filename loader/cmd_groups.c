@@ -4,7 +4,6 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include "cleanup.h"
 #include "cmd.h"
 #include "group.h"
@@ -19,7 +18,6 @@
 
 #define CELL_STRLEN 128
 #define COMMS_SHOWN 2 /* names of owners in a group's line */
-#define PIDNS_INIT_INODE 0xEFFFFFFCu /* PROC_PID_INIT_INO: the machine's first pid namespace */
 
 /* The groups that we steer. */
 struct steered {
@@ -359,10 +357,9 @@ static void print_footer(const struct sp_groups *groups)
 /* What the scan cannot see, said at once: it would otherwise pass for "there is nothing". */
 static void warn_of_hidden(const struct sp_groups *groups)
 {
-	struct stat st;
 	__u32 hidden = 0;
 
-	if (stat("/proc/self/ns/pid", &st) == 0 && st.st_ino != PIDNS_INIT_INODE)
+	if (!sp_kernel_shows_all_processes())
 		sp_warn("only processes of this pid namespace are visible; the host's namespace sees all");
 	for (size_t i = 0; i < groups->ngroups; i++)
 		hidden += count_hidden(&groups->groups[i]);

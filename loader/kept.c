@@ -99,6 +99,17 @@ int sp_kept_count(const struct sp_pins *pins, const struct sp_state *state, __u6
 	return 0;
 }
 
+__u64 sp_kept_forgotten(const struct sp_kept *kept, const struct sp_counters *rows, __u32 nrows)
+{
+	__u64 stored = 0, taken = kept->count;
+
+	for (__u32 i = 0; i < nrows; i++) {
+		stored += rows[i].stored;
+		taken += rows[i].stale + rows[i].expired + rows[i].settled;
+	}
+	return stored > taken ? stored - taken : 0;
+}
+
 static int take_planned(void *slots, __u32 slot)
 {
 	return ((const struct sp_plan_slots *)slots)->slot[slot].is_live ? 0 : -ENOENT;

@@ -38,6 +38,13 @@ int sp_kept_count_by_slot(const struct sp_pins *pins, const struct sp_state *sta
 			  __u64 ret_counts[SP_SLOTS_MAX]);
 int sp_kept_count(const struct sp_pins *pins, const struct sp_state *state, __u64 *ret_count);
 
+/*
+ * Entries that the LRU table has forgotten to make room. The kernel does not say: it is what was stored, less what was
+ * taken out for a reason, less what is there. Under traffic the numbers are of different moments, so it is exact at rest
+ * only. @rows: of all counters
+ */
+__u64 sp_kept_forgotten(const struct sp_kept *kept, const struct sp_counters *rows, __u32 nrows);
+
 /* True when the view places the flow in the slot where it is kept. */
 bool sp_kept_is_redundant(const struct sp_kept_flow *flow, const struct sp_view *view,
 			  const struct sp_plan_slots *slots);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <bpf/bpf.h>
@@ -19,6 +20,7 @@
 #define KERNEL_MAJOR_MIN 5
 #define KERNEL_MINOR_MIN 14 /* SELECT_OR_MIGRATE and migrating_sk */
 #define BTF_PATH "/sys/kernel/btf/vmlinux"
+#define PIDNS_INIT_INODE 0xEFFFFFFCu /* PROC_PID_INIT_INO: the machine's first pid namespace */
 
 /* libbpf's warnings are details of an error that we explain ourselves: one level below ours. */
 static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list args)
@@ -28,22 +30,44 @@ static int print_libbpf(enum libbpf_print_level level, const char *fmt, va_list 
 	return vfprintf(stderr, fmt, args);
 }
 
-int sp_kernel_check(void)
+void sp_kernel_look(struct sp_kernel_facts *ret)
 {
-	static const enum sp_privilege vital[] = { SP_PRIVILEGE_BPF, SP_PRIVILEGE_PERFMON };
+	struct sp_kernel_facts facts = { .release = "of an unknown version" };
 	unsigned int major = 0, minor = 0;
 	struct utsname name;
 
+	if (uname(&name) == 0) {
+		snprintf(facts.release, sizeof(facts.release), "%s", name.release);
+		facts.is_too_old =
+			sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+			(major < KERNEL_MAJOR_MIN || (major == KERNEL_MAJOR_MIN && minor < KERNEL_MINOR_MIN));
+	}
+	facts.btf_err = access(BTF_PATH, R_OK) ? -errno : 0;
+	*ret = facts;
+}
+
+bool sp_kernel_shows_all_processes(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) || st.st_ino == PIDNS_INIT_INODE;
+}
+
+int sp_kernel_check(void)
+{
+	static const enum sp_privilege vital[] = { SP_PRIVILEGE_BPF, SP_PRIVILEGE_PERFMON };
+	struct sp_kernel_facts facts;
+
 	libbpf_set_print(print_libbpf);
 
-	if (uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-	    (major < KERNEL_MAJOR_MIN || (major == KERNEL_MAJOR_MIN && minor < KERNEL_MINOR_MIN))) {
-		sp_refuse(0, "Linux %s is too old: steering needs %d.%d or later", name.release,
+	sp_kernel_look(&facts);
+	if (facts.is_too_old) {
+		sp_refuse(0, "Linux %s is too old: steering needs %d.%d or later", facts.release,
 			  KERNEL_MAJOR_MIN, KERNEL_MINOR_MIN);
 		return -EOPNOTSUPP;
 	}
-	if (access(BTF_PATH, R_OK)) {
-		sp_refuse(0, "cannot read " BTF_PATH ": %s", strerror(errno));
+	if (facts.btf_err) {
+		sp_refuse(0, "cannot read " BTF_PATH ": %s", strerror(-facts.btf_err));
 		sp_hint("the kernel must be built with CONFIG_DEBUG_INFO_BTF=y, and /sys mounted");
 		return -EOPNOTSUPP;
 	}

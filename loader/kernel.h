@@ -4,6 +4,19 @@
 #define STEADYPORT_KERNEL_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* What sp_kernel_check() goes by. */
+struct sp_kernel_facts {
+	char release[96]; /* "6.18.44" */
+	bool is_too_old;
+	int btf_err; /* 0: the kernel's BTF can be read; else -errno */
+};
+
+void sp_kernel_look(struct sp_kernel_facts *ret);
+
+/* False in a pid namespace other than the machine's first: processes outside of it, and what they hold, are not seen. */
+bool sp_kernel_shows_all_processes(void);
 
 /**
  * sp_kernel_check - can steadyport look at groups here?

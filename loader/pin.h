@@ -68,6 +68,12 @@ int sp_pin_try_lock(const char *bpffs, int *ret_fd);
  */
 int sp_pin_lock_daemon(const char *bpffs, int *ret_fd);
 
+/* True when a daemon has its place, as far as its process is visible. Takes no lock, so that it is in nobody's way. */
+bool sp_pin_has_daemon(const char *bpffs);
+
+/* True when a bpffs is mounted there. */
+bool sp_pin_is_bpffs(const char *bpffs);
+
 /**
  * sp_pin_open - open a steered group
  * Returns 0; -ENOENT (logged) when NAME is not steered; -EPROTO (logged) when its pins are of another ABI version or

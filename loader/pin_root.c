@@ -5,9 +5,11 @@
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -223,4 +225,28 @@ int sp_pin_lock_daemon(const char *bpffs, int *ret_fd)
 		return err;
 	*ret_fd = sp_take_fd(&fd);
 	return 0;
+}
+
+bool sp_pin_is_bpffs(const char *bpffs)
+{
+	struct statfs fs;
+
+	return statfs(bpffs, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+}
+
+bool sp_pin_has_daemon(const char *bpffs)
+{
+	sp_autofile FILE *locks = fopen("/proc/locks", "re");
+	char path[PATH_MAX], line[256], place[64];
+	struct stat st;
+
+	sp_pin_group_path(bpffs, DAEMON_PREFIX, "daemon", path);
+	if (!locks || stat(path, &st))
+		return false;
+	/* "1: FLOCK  ADVISORY  WRITE 4711 00:2a:1093 0 EOF" */
+	snprintf(place, sizeof(place), " %02x:%02x:%lu ", major(st.st_dev), minor(st.st_dev), st.st_ino);
+	while (fgets(line, sizeof(line), locks))
+		if (strstr(line, " FLOCK ") && strstr(line, place))
+			return true;
+	return false;
 }

@@ -121,8 +121,9 @@ static int find_endpoint(const char *bpffs, const char *netns, const struct sp_e
 
 static int find_name(const char *bpffs, const char *name, struct sp_target *t)
 {
+	struct sp_ctl ctl = {};
+	bool is_readable;
 	__u32 abi, ids[2];
-	struct sp_ctl ctl;
 	int err;
 
 	err = sp_target_place(bpffs, name, &ctl, &abi);
@@ -131,14 +132,15 @@ static int find_name(const char *bpffs, const char *name, struct sp_target *t)
 		sp_hint("see those there are: steadyport list");
 		return err;
 	}
-	if (err)
-		return sp_refuse(err, "what is pinned as %s is not of any known steadyport", name);
-	err = sp_members_scan(ctl.port, &t->groups);
+	/* Whoever opens such pins says what is wrong with them. */
+	is_readable = !err;
+	err = sp_members_scan(is_readable ? ctl.port : 0, &t->groups);
 	err = err ?: sp_pin_program_ids(bpffs, name, ids);
 	if (err)
 		return err;
 	strcpy(t->name, name);
-	t->group = sp_group_at(t->groups, &ctl, ids[0]);
+	if (is_readable)
+		t->group = sp_group_at(t->groups, &ctl, ids[0]);
 	return 0;
 }
 

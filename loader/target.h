@@ -9,7 +9,8 @@
 struct sp_target {
 	char name[SP_NAME_MAX + 1]; /* it is steered as; empty: it is not */
 	struct sp_groups *groups; /* a scan, with all sockets of the group's port */
-	const struct sp_group *group; /* in that scan; NULL: no visible process holds a member */
+	const struct sp_group *
+		group; /* in that scan; NULL: no visible process holds a member, or the pins cannot be read */
 };
 
 /**
