@@ -9,7 +9,7 @@
 /* The only exit statuses. */
 enum sp_exit {
 	SP_EXIT_OK = 0,
-	SP_EXIT_FAILED = 1,
+	SP_EXIT_FAILED = 1, /* doctor: it found an error */
 	SP_EXIT_USAGE = 2,
 	SP_EXIT_NO_GROUP = 3, /* NAME is not steered */
 };
@@ -28,6 +28,7 @@ struct sp_args {
 	__u64 flow_idle_ns; /* --flow-idle DURATION, 0: never */
 	bool has_wait;
 	__u64 wait_ns; /* --wait DURATION */
+	__u64 watch_ns; /* --watch DURATION */
 	__u32 slots; /* --slots N: that have counters of their own; 0: as the group has members */
 	__s32 slot; /* --slot N, -1: all */
 	bool upgrade; /* --upgrade */
@@ -72,6 +73,7 @@ enum sp_exit sp_cmd_where(const struct sp_args *args);
 enum sp_exit sp_cmd_explain(const struct sp_args *args);
 enum sp_exit sp_cmd_flows(const struct sp_args *args);
 enum sp_exit sp_cmd_counters(const struct sp_args *args);
+enum sp_exit sp_cmd_doctor(const struct sp_args *args);
 enum sp_exit sp_cmd_snapshot(const struct sp_args *args);
 enum sp_exit sp_cmd_restore(const struct sp_args *args);
 enum sp_exit sp_cmd_demo(const struct sp_args *args);

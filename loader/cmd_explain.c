@@ -18,11 +18,12 @@
 
 /* --- What is said of each step --- */
 
-static __u64 idle_ns(const struct sp_snapshot *s, const struct sp_trail *t)
+/* The table knows whole seconds: its last packet came less than so many ago. */
+static __u64 idle_s(const struct sp_snapshot *s, const struct sp_trail *t)
 {
-	__u64 last_ns = t->entry.last_seen_s * SP_NS_PER_S;
+	__s32 idle = s->now_ns / SP_NS_PER_S - t->entry.last_seen_s;
 
-	return s->now_ns > last_ns ? s->now_ns - last_ns : 0;
+	return idle > 0 ? idle + 1 : 1;
 }
 
 static const char *why_asked(const struct sp_snapshot *s, const struct sp_steps *steps)
@@ -45,10 +46,10 @@ static const char *entry_text(const struct sp_snapshot *s, const struct sp_trail
 {
 	char age[SP_RENDER_STRLEN];
 
-	sp_render_duration(idle_ns(s, t), age);
+	sp_render_duration(idle_s(s, t) * SP_NS_PER_S, age);
 	switch (steps->entry) {
 	case SP_ENTRY_IN_FORCE:
-		snprintf(buf, TEXT_STRLEN, "slot %u, last packet %s ago", t->entry.slot, age);
+		snprintf(buf, TEXT_STRLEN, "slot %u, last packet less than %s ago", t->entry.slot, age);
 		break;
 	case SP_ENTRY_ORPHAN:
 		snprintf(buf, TEXT_STRLEN, "slot %u, but that worker is gone: placed as a new flow",
@@ -136,8 +137,8 @@ static json_t *json_entry(const struct sp_snapshot *s, const struct sp_trail *t)
 	if (!t->is_known)
 		return json_null();
 	return json_pack("{s:I, s:I, s:I, s:s}", "slot", (json_int_t)t->entry.slot, "incarnation",
-			 (json_int_t)t->entry.incarnation, "idle_ms",
-			 (json_int_t)(idle_ns(s, t) / SP_NS_PER_MS), "state", states[t->steps.entry]);
+			 (json_int_t)t->entry.incarnation, "idle_s", (json_int_t)idle_s(s, t), "state",
+			 states[t->steps.entry]);
 }
 
 static json_t *json_previous(const struct sp_snapshot *s, const struct sp_steps *steps)

@@ -28,6 +28,11 @@ static const char *parse_wait(const char *value, struct sp_options *options)
 	return sp_value_duration(value, &options->args.wait_ns);
 }
 
+static const char *parse_watch(const char *value, struct sp_options *options)
+{
+	return sp_value_duration(value, &options->args.watch_ns);
+}
+
 static const char *parse_track(const char *value, struct sp_options *options)
 {
 	return sp_value_track(value, &options->args.track);
@@ -277,6 +282,10 @@ const struct sp_option sp_option_table[] = {
 		       "return when nothing is left on the slots; if that takes longer,\n"
 		       "say what is left and exit 1",
 		       parse_wait },
+	[OPT_WATCH] = { "watch", 0, "DURATION",
+			"how long to watch a group's load and its drops (default 1s;\n"
+			"0: only what has been counted until now)",
+			parse_watch },
 	[OPT_NO_KEY] = { "no-key", 0, NULL,
 			 "leave the hash key out: whoever has it can aim at one worker.\n"
 			 "Such a snapshot cannot be restored",
@@ -416,6 +425,20 @@ const struct sp_command sp_commands[] = {
 		.min_words = 1,
 		.max_words = 1,
 		.run = sp_cmd_counters,
+	},
+	{
+		.name = "doctor",
+		.synopsis = "[ENDPOINT]",
+		.summary = "what is wrong with this machine or a group, and what mends it",
+		.help = "Looks at the kernel, this process's rights and bpffs, and at one group, steered or\n"
+			"not, which may also be named by its NAME; without ENDPOINT at all that are steered.\n"
+			"Each finding says what is so, why it matters, and the command that mends it. Of a\n"
+			"group that is not steered it also computes what the kernel's hash does to flows\n"
+			"when a member leaves. Exits 1 when a finding is an error.\n",
+		.kind = SP_COMMAND_LOOKS,
+		.options = BIT(OPT_WATCH) | BIT(OPT_NETNS) | BIT(OPT_JSON) | BIT(OPT_BPFFS),
+		.max_words = 1,
+		.run = sp_cmd_doctor,
 	},
 	{
 		.name = "snapshot",

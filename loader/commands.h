@@ -17,6 +17,7 @@ enum option_index {
 	OPT_PARTIAL,
 	OPT_UPGRADE,
 	OPT_WAIT,
+	OPT_WATCH,
 	OPT_NO_KEY,
 	OPT_NETNS,
 	OPT_ALL,

@@ -14,7 +14,8 @@ static const struct {
 	const char *text;
 } exits[] = {
 	{ SP_EXIT_OK, "done" },
-	{ SP_EXIT_FAILED, "failed; nothing was changed, or the message says what" },
+	{ SP_EXIT_FAILED,
+	  "failed; nothing was changed, or the message says what; doctor: an error was found" },
 	{ SP_EXIT_USAGE, "the command line is wrong" },
 	{ SP_EXIT_NO_GROUP, "no steered group has this NAME" },
 };

@@ -261,6 +261,7 @@ int sp_options_parse(int argc, char **argv, struct sp_options *ret)
 			.bpffs = SP_BPFFS_DEFAULT,
 			.config = SP_CONFIG_DEFAULT,
 			.learn_ns = SP_LEARN_DEFAULT_NS,
+			.watch_ns = SP_WATCH_DEFAULT_NS,
 			.flow_idle_ns = SP_FLOW_IDLE_DEFAULT_NS,
 			.slot = -1,
 			.interval_ns = SP_INTERVAL_DEFAULT_NS,

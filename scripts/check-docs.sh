@@ -4,12 +4,12 @@
 # Holds the documentation against what it describes; needs no root, and build/steadyport.
 #
 #	scripts/check-docs.sh             check
-#	scripts/check-docs.sh --write     put fresh tables of counters, metrics and capabilities where they belong, then check
+#	scripts/check-docs.sh --write     put fresh tables of counters, metrics, capabilities and findings where they belong, then check
 #
 #	STEADYPORT=PATH     the binary whose --help is asked
 #
 # Checked: README.md's table of counters is that of counters.def, that of docs/metrics.md that of metrics.def, that of
-# docs/daemon.md that of privileges.def; every command and every option of `steadyport
+# docs/daemon.md that of privileges.def, that of docs/doctor.md that of findings.def; every command and every option of `steadyport
 # --help` and of each `COMMAND --help` is in README.md; every relative link in README.md and docs/ leads somewhere;
 # every test that docs/selftests.md and docs/SECURITY.md name is there.
 set -euo pipefail
@@ -19,7 +19,8 @@ readonly STEADYPORT=${STEADYPORT:-build/steadyport}
 readonly COUNTERS=include/steadyport/counters.def
 readonly METRICS=loader/metrics.def
 readonly PRIVILEGES=loader/privileges.def
-# What stands between these lines is made from such a list. %s: counters, metrics, capabilities
+readonly FINDINGS=loader/findings.def
+# What stands between these lines is made from such a list. %s: counters, metrics, capabilities, findings
 readonly BEGIN='<!-- %s: made by scripts/check-docs.sh --write -->'
 readonly END='<!-- end of %s -->'
 
@@ -88,6 +89,24 @@ capabilities_table() {
 		rows=$((rows + 1))
 	done <"$PRIVILEGES"
 	require_rows "$PRIVILEGES" SP_PRIVILEGE "$rows"
+}
+
+findings_table() {
+	local entry='^SP_FINDING\([A-Z_]+, "([a-z-]+)", ([A-Z]+), "(.*)", "(.*)", "(.*)"\)$' line rows=0 cell i
+
+	printf '| finding | severity | what is so | why it matters | what mends it |\n|---|---|---|---|---|\n'
+	while IFS= read -r line; do
+		[[ $line =~ $entry ]] || continue
+		# shellcheck disable=SC2016 # the backticks are Markdown's
+		printf '| `%s` | %s' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2],,}"
+		for i in 3 4 5; do
+			cell=${BASH_REMATCH[i]//\\\"/\"}
+			printf ' | %s' "${cell//|/\\|}"
+		done
+		printf ' |\n'
+		rows=$((rows + 1))
+	done <"$FINDINGS"
+	require_rows "$FINDINGS" SP_FINDING "$rows"
 }
 
 marker() {
@@ -213,9 +232,11 @@ check_tests() {
 counters=$(counters_table)
 metrics=$(metrics_table)
 capabilities=$(capabilities_table)
+findings=$(findings_table)
 check_table README.md counters "$counters" "$@"
 check_table docs/metrics.md metrics "$metrics" "$@"
 check_table docs/daemon.md capabilities "$capabilities" "$@"
+check_table docs/doctor.md findings "$findings" "$@"
 check_help
 check_links
 check_pictures

@@ -176,29 +176,6 @@ static void e2e__socket_without_reuseport__says_so(void **state)
 
 /* --- members out of reach --- */
 
-/* A member that no process holds: its only reference is in flight in a UNIX socket. */
-static void send_away(const struct sp_crew *crew, int pair[2])
-{
-	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte = 0;
-	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-	int fd = sp_crew_join(crew);
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	assert_int_equal(sendmsg(pair[0], &message, 0), 1);
-	close(fd);
-}
-
 static void e2e__member_held_by_nobody_visible__refused_unless_partial(void **state)
 {
 	static struct sp_crew crew;
@@ -208,7 +185,7 @@ static void e2e__member_held_by_nobody_visible__refused_unless_partial(void **st
 
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 3, NULL);
-	send_away(&crew, pair);
+	sp_crew_send_away(&crew, pair);
 	sp_world_changed();
 	says(sp_run("groups"), "held by no process that is visible from here");
 	refuses(sp_run_fails(SP_EXIT_FAILED, "attach", "dns", crew.endpoint),

@@ -104,6 +104,28 @@ int sp_crew_borrow(struct sp_crew *crew, unsigned int id)
 	return fd;
 }
 
+void sp_crew_send_away(const struct sp_crew *crew, int pair[2])
+{
+	char control[CMSG_SPACE(sizeof(int))] = { 0 }, byte = 0;
+	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr message = {
+		.msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	int fd = sp_crew_join(crew);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair), 0);
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(pair[0], &message, 0), 1);
+	close(fd);
+}
+
 const char *sp_crew_program(const struct sp_crew *crew)
 {
 	static char kind[32];

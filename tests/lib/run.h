@@ -133,6 +133,8 @@ void sp_crew_kill(struct sp_crew *crew, unsigned int id);
 void sp_crew_dismiss(struct sp_crew *crew);
 /* One more member, held by the caller, who closes it. */
 int sp_crew_join(const struct sp_crew *crew);
+/* One more member that no process holds: its only reference is in flight in a UNIX socket, whose ends the caller closes. */
+void sp_crew_send_away(const struct sp_crew *crew, int pair[2]);
 /* A duplicate of a worker's socket, to do to it what its owner could do. */
 int sp_crew_borrow(struct sp_crew *crew, unsigned int id);
 /* The "kind" of program that the group runs: "none", "classic", "foreign", "steadyport". */

@@ -43,6 +43,7 @@ NEVER_RUN(status)
 NEVER_RUN(top)
 NEVER_RUN(where)
 NEVER_RUN(explain)
+NEVER_RUN(doctor)
 NEVER_RUN(flows)
 NEVER_RUN(counters)
 NEVER_RUN(demo)
@@ -303,23 +304,12 @@ static const char *value_of(const char *option)
 	static const struct {
 		const char *option, *value;
 	} values[] = {
-		{ "learn", "5s" },
-		{ "track", "off" },
-		{ "config", "/c" },
-		{ "flow-idle", "9s" },
-		{ "interval", "2s" },
-		{ "svg", "x.svg" },
-		{ "wait", "1s" },
-		{ "slots", "64" },
-		{ "slot", "3" },
-		{ "hash", "kernel" },
-		{ "flows", "9" },
-		{ "netns", "1" },
-		{ "bpffs", "/b" },
-		{ "proto", "udp" },
-		{ "workers", "9" },
-		{ "kill", "2" },
-		{ "seed", "00112233445566778899aabbccddeeff" },
+		{ "learn", "5s" },     { "track", "off" },   { "config", "/c" },
+		{ "flow-idle", "9s" }, { "interval", "2s" }, { "svg", "x.svg" },
+		{ "wait", "1s" },      { "watch", "1s" },    { "slots", "64" },
+		{ "slot", "3" },       { "hash", "kernel" }, { "flows", "9" },
+		{ "netns", "1" },      { "bpffs", "/b" },    { "proto", "udp" },
+		{ "workers", "9" },    { "kill", "2" },	     { "seed", "00112233445566778899aabbccddeeff" },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(values); i++) {
