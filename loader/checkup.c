@@ -165,6 +165,7 @@ static void describe_member(const struct sp_checkup *c, const struct sp_member *
 		c->before.groups ? sp_groups_member(c->before.groups, member->cookie) : NULL;
 
 	*ret = (struct sp_member_facts){
+		.cookie = member->cookie,
 		.position = member->position,
 		.slot = -1,
 		.is_connected = member->is_connected,
@@ -187,16 +188,14 @@ static bool is_there(const struct sp_group *g, const struct sp_group *group)
 			      !memcmp(&g->address, &group->address, sizeof(g->address)));
 }
 
-static int describe_members(const struct sp_checkup *c, const struct sp_target *t, struct sp_group_facts *ret,
-			    __u64 **ret_cookies)
+static int describe_members(const struct sp_checkup *c, const struct sp_target *t, struct sp_group_facts *ret)
 {
 	size_t count = 0;
 
 	for (size_t i = 0; i < t->groups->ngroups; i++)
 		count += t->groups->groups[i].nmembers;
 	ret->members = calloc(count + 1, sizeof(*ret->members));
-	*ret_cookies = calloc(count + 1, sizeof(**ret_cookies));
-	if (!ret->members || !*ret_cookies)
+	if (!ret->members)
 		return sp_fail(-ENOMEM, "cannot look at the members");
 	for (size_t i = 0; i < t->groups->ngroups; i++) {
 		const struct sp_group *g = &t->groups->groups[i];
@@ -204,7 +203,6 @@ static int describe_members(const struct sp_checkup *c, const struct sp_target *
 		for (size_t m = 0; is_there(g, t->group) && m < g->nmembers; m++) {
 			if (g != t->group && !g->members[m].is_connected)
 				continue;
-			(*ret_cookies)[ret->nmembers] = g->members[m].cookie;
 			describe_member(c, &g->members[m], &ret->members[ret->nmembers++]);
 		}
 	}
@@ -319,8 +317,7 @@ static void describe_place(const struct sp_ctl *ctl, struct sp_group_facts *ret)
 		 sp_address_format(&address, ctl->ifindex, ctl->port, place));
 }
 
-static int describe_steered(const struct sp_checkup *c, const struct sp_target *t, const __u64 *cookies,
-			    struct sp_group_facts *ret)
+static int describe_steered(const struct sp_checkup *c, const struct sp_target *t, struct sp_group_facts *ret)
 {
 	sp_autoreport struct sp_report r = SP_REPORT_NONE;
 	sp_autokept struct sp_kept kept = { 0 };
@@ -337,8 +334,8 @@ static int describe_steered(const struct sp_checkup *c, const struct sp_target *
 	for (size_t i = 0; i < ret->nmembers; i++) {
 		struct sp_member_facts *m = &ret->members[i];
 
-		m->slot = sp_state_slot_of(r.snapshot.state, cookies[i]);
-		m->is_parking = sp_state_is_parking(r.snapshot.state, cookies[i]);
+		m->slot = sp_state_slot_of(r.snapshot.state, m->cookie);
+		m->is_parking = sp_state_is_parking(r.snapshot.state, m->cookie);
 		if (m->slot < 0)
 			continue;
 		m->share = sp_report_share(&r, m->slot);
@@ -351,7 +348,6 @@ static int describe_steered(const struct sp_checkup *c, const struct sp_target *
 int sp_checkup_end(const struct sp_checkup *c, struct sp_group_facts *ret)
 {
 	sp_autotarget struct sp_target target = {};
-	sp_autofree __u64 *cookies = NULL;
 	struct sp_ctl ctl = {};
 	int err;
 
@@ -365,12 +361,12 @@ int sp_checkup_end(const struct sp_checkup *c, struct sp_group_facts *ret)
 		ret->pins = look_at_pins(c->bpffs, target.name, &ctl, &ret->abi);
 	if (target.group) {
 		describe_group(c, &target, ret);
-		err = describe_members(c, &target, ret, &cookies);
+		err = describe_members(c, &target, ret);
 	} else {
 		describe_place(&ctl, ret);
 	}
 	if (err || !*target.name || ret->pins != SP_PINS_OURS)
 		return err;
 	describe_outside(&target, &ctl, ret);
-	return describe_steered(c, &target, cookies, ret);
+	return describe_steered(c, &target, ret);
 }

@@ -90,6 +90,7 @@ bool sp_machine_can_look(const struct sp_machine_facts *facts);
 #define SP_FACTS_WHO_STRLEN 64
 
 struct sp_member_facts {
+	__u64 cookie;
 	char who[SP_FACTS_WHO_STRLEN]; /* "h3d[4411]" */
 	int position; /* in the kernel's order, -1: unknown */
 	int slot; /* -1: in none */
