@@ -61,6 +61,13 @@ struct {
 } sp_carried SEC(".maps");
 
 struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SP_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, struct sp_sock);
+} sp_socks SEC(".maps");
+
+struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);
 } sp_events SEC(".maps");

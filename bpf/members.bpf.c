@@ -200,6 +200,7 @@ int sp_members(struct bpf_iter__task_file *ctx)
 
 	describe_socket(&r, sk);
 	r.cookie = bpf_get_socket_cookie(sk);
+	r.sock = (__u64)BPF_CORE_READ(socket, sk);
 	r.pid = pid_of(task);
 	r.fd = ctx->fd;
 	BPF_CORE_READ_STR_INTO(&r.comm, task, group_leader, comm);

@@ -10,6 +10,7 @@
 #include <steadyport/abi.h>
 #include <steadyport/choose.h>
 #include "account.bpf.h"
+#include "balance.bpf.h"
 #include "flows.bpf.h"
 #include "maps.bpf.h"
 #include "packet.bpf.h"
@@ -91,6 +92,9 @@ static __noinline int finish(int choice)
 	case SP_HOW_PARK:
 		count(slot, parked);
 		break;
+	case SP_HOW_LOAD:
+		count(slot, placed);
+		break;
 	default:
 		count(slot, scanned);
 	}
@@ -148,17 +152,33 @@ static __noinline int steer_unsettled(struct sk_reuseport_md *md, const struct s
 	return finish(choice);
 }
 
+/* Where a connection goes: where the hash says, or where there is less to do. */
+static __always_inline int place(struct sk_reuseport_md *md, struct sp_view *view, __u32 index, __u64 hash)
+{
+	int choice = sp_choose_owner(view, hash, md, take);
+
+	if (choice < 0)
+		choice = choose_other(md, index, hash, true);
+	if (sp_balance != SP_BALANCE_HASH && choice >= 0)
+		choice = balance(md, view, index, hash, choice, take_in_loop);
+	return choice;
+}
+
 /* A connection that must leave a closed listener. */
 static __noinline int steer_migrating(struct sk_reuseport_md *md, struct bpf_sock *migrating,
 				      const struct sp_ctl *ctl, struct sp_view *view, __u32 index)
 {
 	__u64 hash = sp_hash == SP_HASH_KERNEL ? sp_flow_hash_kernel(md->hash) :
 						 hash_migrating(migrating, ctl->key);
-	int choice = sp_choose_owner(view, hash, md, take);
+	int choice = place(md, view, index, hash);
 
-	if (choice < 0)
-		choice = choose_other(md, index, hash, true);
 	return choice < 0 ? finish(choice) : migrated(SP_CHOICE_SLOT(choice));
+}
+
+/* A new connection of a group that does not go by the hash alone. */
+static __noinline int steer_by_load(struct sk_reuseport_md *md, struct sp_view *view, __u32 index, __u64 hash)
+{
+	return finish(place(md, view, index, hash));
 }
 
 /*
@@ -211,6 +231,8 @@ int sp_steer(struct sk_reuseport_md *md)
 		return steer_migrating(md, migrating, ctl, view, index);
 
 	hash = sp_hash == SP_HASH_KERNEL ? sp_flow_hash_kernel(md->hash) : hash_packet(md, ctl->key);
+	if (sp_protocol == SP_TCP && sp_balance != SP_BALANCE_HASH)
+		return steer_by_load(md, view, index, hash);
 	if (sp_track != SP_TRACK_ALWAYS && view->kind == SP_VIEW_PLAIN) {
 		choice = sp_choose_owner(view, hash, md, take);
 		if (choice < 0)

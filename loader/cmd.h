@@ -35,6 +35,7 @@ struct sp_args {
 	bool no_key; /* --no-key */
 	enum sp_track track;
 	enum sp_hash hash;
+	enum sp_balance balance;
 	bool has_seed;
 	__u64 seed[2]; /* --seed HEX: 32 digits, the 16 key bytes in order */
 	__u32 flows; /* --flows N: room for kept flows (attach); flows to drive (demo) */
@@ -62,6 +63,7 @@ enum sp_exit sp_cmd_undrain(const struct sp_args *args);
 enum sp_exit sp_cmd_eject(const struct sp_args *args);
 enum sp_exit sp_cmd_retire(const struct sp_args *args);
 enum sp_exit sp_cmd_weight(const struct sp_args *args);
+enum sp_exit sp_cmd_balance(const struct sp_args *args);
 enum sp_exit sp_cmd_upgrade(const struct sp_args *args);
 enum sp_exit sp_cmd_run(const struct sp_args *args);
 enum sp_exit sp_cmd_detach(const struct sp_args *args);

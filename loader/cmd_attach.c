@@ -17,6 +17,7 @@ static int attach(const struct sp_args *args, const struct sp_endpoint *endpoint
 		.flow_idle_ns = args->flow_idle_ns,
 		.track = args->track,
 		.hash = args->hash,
+		.balance = args->balance,
 		.has_seed = args->has_seed,
 		.seed = { args->seed[0], args->seed[1] },
 		.flows = args->flows,

@@ -16,6 +16,7 @@
 #include "pin.h"
 #include "reconcile.h"
 #include "render.h"
+#include "socks.h"
 #include "steer.h"
 
 #define RELEASE_PATIENCE_MS 2000
@@ -129,6 +130,9 @@ static int restore_slot(const struct sp_pins *pins, const struct sp_group *group
 		if (info->state == SP_SLOT_DEAD)
 			info->state = SP_SLOT_LIVE;
 		info->died_at = 0;
+		err = sp_socks_write(pins, slot, info, member);
+		if (err)
+			return err;
 	} else if (err != -ESTALE) {
 		return sp_fail(err, "cannot take the socket with cookie %llu", info->cookie);
 	} else if (info->state != SP_SLOT_FREE) {

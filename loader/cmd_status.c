@@ -69,7 +69,7 @@ static int print_json(const struct sp_report *r)
 	char endpoint[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
 
 	return sp_render_json_print(json_pack(
-		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, "
+		"{s:s, s:s, s:s, s:o, s:b, s:I, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:s, s:s, s:s, "
 		"s:I, s:I, s:o, s:o}",
 		"name", s->pins.name, "endpoint", sp_snapshot_endpoint(s, ':', endpoint), "protocol",
 		sp_protocol_name(s->state->ctl.protocol), "netns",
@@ -83,9 +83,10 @@ static int print_json(const struct sp_report *r)
 		"learning", remaining > 0, "learn_remaining_ms",
 		(json_int_t)((remaining + NS_PER_MS - 1) / NS_PER_MS), "kept_flows",
 		(json_int_t)r->kept_flows, "hash", sp_value_hash_name(s->state->ctl.hash), "track",
-		sp_value_track_name(s->state->ctl.track), "moving_buckets", (json_int_t)sp_report_moving(r),
-		"view_serial", (json_int_t)view->serial, "slots", json_slots(r), "group_counters",
-		sp_render_json_counters(sp_report_group_counters(r))));
+		sp_value_track_name(s->state->ctl.track), "balance",
+		sp_value_balance_name(s->state->ctl.balance), "moving_buckets",
+		(json_int_t)sp_report_moving(r), "view_serial", (json_int_t)view->serial, "slots",
+		json_slots(r), "group_counters", sp_render_json_counters(sp_report_group_counters(r))));
 }
 
 static void print_head(const struct sp_report *r)
@@ -97,6 +98,8 @@ static void print_head(const struct sp_report *r)
 	if (s->state->ctl.protocol == SP_UDP)
 		snprintf(tail, sizeof(tail), "   %s kept flow%s", sp_render_count(r->kept_flows, kept),
 			 r->kept_flows == 1 ? "" : "s");
+	else if (s->state->ctl.balance != SP_BALANCE_HASH)
+		snprintf(tail, sizeof(tail), "   balance %s", sp_value_balance_name(s->state->ctl.balance));
 	sp_render_line("%s   %s   %s   %s%s", s->pins.name, sp_report_place(r, place),
 		       sp_report_slots(r, slots), sp_report_program(r, program), tail);
 }
@@ -115,7 +118,7 @@ static void add_slot(struct sp_render_table *table, const struct sp_report *r, _
 	const struct sp_member *member = sp_snapshot_member(s, slot);
 	const struct sp_counters *c = sp_report_counters(r, slot);
 	const struct sp_counters *group = sp_report_group_counters(r);
-	bool is_udp = s->state->ctl.protocol == SP_UDP;
+	bool is_udp = s->state->ctl.protocol == SP_UDP, is_by_load = s->state->ctl.balance != SP_BALANCE_HASH;
 	char owner[SP_OWNER_STRLEN], number[SP_RENDER_STRLEN];
 
 	sp_render_cell(table, SP_PLAIN, "%u", slot);
@@ -127,12 +130,16 @@ static void add_slot(struct sp_render_table *table, const struct sp_report *r, _
 		sp_render_cell(table, SP_PLAIN, "-");
 		cell_count(table, c->parked + group->parked);
 		sp_render_cell(table, SP_PLAIN, "-");
+		if (is_by_load)
+			sp_render_cell(table, SP_PLAIN, "-");
 		cell_count(table, c->migrated + group->migrated);
 	} else {
 		sp_render_cell(table, SP_PLAIN, "%u", s->state->info[slot].weight);
 		sp_render_cell(table, SP_PLAIN, "%s", sp_render_percent(sp_report_share(r, slot), number));
 		cell_count(table, c->steered);
 		cell_count(table, c->rerouted + c->scanned);
+		if (is_by_load)
+			cell_count(table, c->placed);
 		cell_count(table, is_udp ? c->kept + c->learned : c->migrated);
 	}
 	if (!member) {
@@ -150,15 +157,23 @@ static void add_slot(struct sp_render_table *table, const struct sp_report *r, _
 
 static int print_slots(const struct sp_report *r)
 {
-	struct sp_render_column columns[] = {
-		{ "SLOT", true },  { "STATE", false },	{ "OWNER", false },   { "WEIGHT", true },
-		{ "SHARE", true }, { "STEERED", true }, { "REROUTED", true }, { "KEPT", true },
-		{ "DROPS", true }, { "QUEUE", true },
+	const struct sp_ctl *ctl = &r->snapshot.state->ctl;
+	const struct sp_render_column columns[] = {
+		{ "SLOT", true },     { "STATE", false },
+		{ "OWNER", false },   { "WEIGHT", true },
+		{ "SHARE", true },    { "STEERED", true },
+		{ "REROUTED", true }, { ctl->protocol == SP_UDP ? "KEPT" : "MIGRATED", true },
+		{ "DROPS", true },    { "QUEUE", true },
 	};
-	sp_autotable struct sp_render_table *table = sp_render_table_new(columns, SP_ARRAY_SIZE(columns));
+	const struct sp_render_column by_load[] = {
+		{ "SLOT", true },     { "STATE", false },  { "OWNER", false },	 { "WEIGHT", true },
+		{ "SHARE", true },    { "STEERED", true }, { "REROUTED", true }, { "PLACED", true },
+		{ "MIGRATED", true }, { "DROPS", true },   { "QUEUE", true },
+	};
+	sp_autotable struct sp_render_table *table =
+		ctl->balance == SP_BALANCE_HASH ? sp_render_table_new(columns, SP_ARRAY_SIZE(columns)) :
+						  sp_render_table_new(by_load, SP_ARRAY_SIZE(by_load));
 
-	if (r->snapshot.state->ctl.protocol == SP_TCP)
-		columns[7].heading = "MIGRATED";
 	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++) {
 		if (sp_snapshot_slot_state(&r->snapshot, slot) != SP_SLOT_FREE)
 			add_slot(table, r, slot);

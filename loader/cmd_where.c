@@ -10,6 +10,7 @@
 #include "render.h"
 #include "snapshot.h"
 #include "trail.h"
+#include "value.h"
 
 #define REMARK_STRLEN 96
 
@@ -19,12 +20,13 @@ static int print_json(const struct sp_snapshot *s, const struct sp_trail *t)
 	char hash[SP_RENDER_STRLEN];
 
 	snprintf(hash, sizeof(hash), "%016llx", t->hash);
-	document = json_pack("{s:s, s:o, s:b, s:s, s:I, s:o, s:O?, s:O?, s:s?, s:o, s:b, s:o}", "name",
+	document = json_pack("{s:s, s:o, s:b, s:s, s:I, s:o, s:O?, s:O?, s:s?, s:o, s:b, s:s, s:o}", "name",
 			     s->pins.name, "flow", sp_trail_json_flow(s, t), "assumed_dst", t->is_dst_assumed,
 			     "hash", hash, "bucket", (json_int_t)sp_bucket(t->hash), "slot",
 			     sp_trail_json_slot(t->now.slot), "pid", json_object_get(owner, "pid"), "comm",
 			     json_object_get(owner, "comm"), "reason", sp_trail_reason(&t->now), "next_slot",
 			     sp_trail_json_slot(t->next.slot), "follows_kernel", t->now.follows_kernel,
+			     "balance", sp_value_balance_name(s->state->ctl.balance),
 			     "probes", sp_trail_json_probes(s, t));
 	json_decref(owner);
 	return sp_render_json_print(document);
@@ -99,6 +101,11 @@ static void print_answer(const struct sp_snapshot *s, const struct sp_trail *t)
 		sp_render_line("No worker is live: it waits until one is.");
 	else if (t->next.slot < 0)
 		sp_render_line("If slot %d died, none would be left.", t->now.slot);
+	if (s->state->ctl.balance != SP_BALANCE_HASH)
+		sp_render_line(
+			"This is what the hash names. Its balance is %s: a new connection goes elsewhere if "
+			"another worker has less to do when it comes.",
+			sp_value_balance_name(s->state->ctl.balance));
 	if (t->now.follows_kernel)
 		sp_render_line(
 			"It was not seen since the attach. If its next packet comes within %s, it stays where "

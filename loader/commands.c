@@ -43,6 +43,11 @@ static const char *parse_hash(const char *value, struct sp_options *options)
 	return sp_value_hash(value, &options->args.hash);
 }
 
+static const char *parse_balance(const char *value, struct sp_options *options)
+{
+	return sp_value_balance(value, &options->args.balance);
+}
+
 static int hex_digit(char c)
 {
 	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
@@ -261,6 +266,10 @@ const struct sp_option sp_option_table[] = {
 		       "siphash (default, keyed) or kernel (about 30 ns less for\n"
 		       "each packet, but `where` cannot compute it)",
 		       parse_hash },
+	[OPT_BALANCE] = { "balance", 0, "WHICH",
+			  "TCP: who gets a new connection: hash (default), or least-queue\n"
+			  "(the worker with the fewest that wait for its accept())",
+			  parse_balance },
 	[OPT_SEED] = { "seed", 0, "HEX", "key of the flow hash, 32 hex digits; default: random", parse_seed },
 	[OPT_FLOWS] = { "flows", 0, "N",
 			"attach: room for kept flows (default 65536);\n"
@@ -481,8 +490,9 @@ const struct sp_command sp_commands[] = {
 			"completes what was interrupted.\n",
 		.kind = SP_COMMAND_CHANGES,
 		.options = BIT(OPT_LEARN) | BIT(OPT_FLOW_IDLE) | BIT(OPT_SLOTS) | BIT(OPT_UPGRADE) |
-			   BIT(OPT_TRACK) | BIT(OPT_HASH) | BIT(OPT_SEED) | BIT(OPT_FLOWS) |
-			   BIT(OPT_REPLACE) | BIT(OPT_PARTIAL) | BIT(OPT_NETNS) | BIT(OPT_BPFFS),
+			   BIT(OPT_TRACK) | BIT(OPT_HASH) | BIT(OPT_BALANCE) | BIT(OPT_SEED) |
+			   BIT(OPT_FLOWS) | BIT(OPT_REPLACE) | BIT(OPT_PARTIAL) | BIT(OPT_NETNS) |
+			   BIT(OPT_BPFFS),
 		.min_words = 2,
 		.max_words = 2,
 		.run = sp_cmd_attach,
@@ -558,6 +568,18 @@ const struct sp_command sp_commands[] = {
 		.min_words = 2,
 		.max_words = SP_OPTIONS_WORDS_MAX,
 		.run = sp_cmd_weight,
+	},
+	{
+		.name = "balance",
+		.synopsis = "NAME WHICH",
+		.summary = "place new connections by load, or by the hash again",
+		.help = "WHICH is hash, or least-queue: the worker with the fewest connections that wait for\n"
+			"its accept(), the hash's own where none has fewer. TCP only. Connections stay.\n",
+		.kind = SP_COMMAND_CHANGES,
+		.options = BIT(OPT_BPFFS),
+		.min_words = 2,
+		.max_words = 2,
+		.run = sp_cmd_balance,
 	},
 	{
 		.name = "upgrade",

@@ -10,6 +10,7 @@ enum option_index {
 	OPT_FLOW_IDLE,
 	OPT_TRACK,
 	OPT_HASH,
+	OPT_BALANCE,
 	OPT_SEED,
 	OPT_FLOWS,
 	OPT_SLOTS,

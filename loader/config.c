@@ -130,6 +130,11 @@ static const char *take_hash(struct parser *p, const char *value)
 	return sp_value_hash(value, &current_group(p)->hash);
 }
 
+static const char *take_balance(struct parser *p, const char *value)
+{
+	return sp_value_balance(value, &current_group(p)->balance);
+}
+
 static const char *take_flows(struct parser *p, const char *value)
 {
 	return sp_value_flows(value, &current_group(p)->flows);
@@ -202,7 +207,7 @@ static const struct key group_keys[] = {
 	{ "endpoint", take_endpoint },	   { "netns", take_netns },	    { "track", take_track },
 	{ "learn", take_learn },	   { "flow-idle", take_flow_idle }, { "hash", take_hash },
 	{ "flows", take_flows },	   { "slots", take_slots },	    { "park", take_park },
-	{ "on-foreign", take_on_foreign }, { "weights", take_weights },
+	{ "on-foreign", take_on_foreign }, { "weights", take_weights },	    { "balance", take_balance },
 };
 
 static void refuse_key(struct parser *p, const char *name, const struct key *keys, size_t nkeys)
@@ -399,6 +404,11 @@ static void check_groups(struct parser *p)
 			complain(p, g->line,
 				 "[group %s] cannot park: there are no connections in UDP; leave park out",
 				 g->name);
+		if (g->endpoint.port && g->endpoint.protocol == SP_UDP && g->balance != SP_BALANCE_HASH)
+			complain(
+				p, g->line,
+				"[group %s] cannot have balance = %s: UDP flows stay where the hash puts them",
+				g->name, sp_value_balance_name(g->balance));
 		for (size_t j = 0; j < i && g->endpoint.port; j++) {
 			const struct sp_config_group *before = &p->config->groups[j];
 
@@ -441,7 +451,8 @@ bool sp_config_group_is_same(const struct sp_config_group *a, const struct sp_co
 	       !strcmp(a->netns, b->netns) && a->learn_ns == b->learn_ns &&
 	       a->flow_idle_ns == b->flow_idle_ns && a->park_ns == b->park_ns && a->flows == b->flows &&
 	       a->slots == b->slots && a->track == b->track && a->hash == b->hash &&
-	       a->on_foreign == b->on_foreign && !memcmp(a->weight, b->weight, sizeof(a->weight));
+	       a->balance == b->balance && a->on_foreign == b->on_foreign &&
+	       !memcmp(a->weight, b->weight, sizeof(a->weight));
 }
 
 const struct sp_config_group *sp_config_find(const struct sp_config *config, const char *name)

@@ -46,6 +46,7 @@ struct sp_config_group {
 	__u32 slots; /* 0: as many as the group has members */
 	enum sp_track track;
 	enum sp_hash hash;
+	enum sp_balance balance;
 	enum sp_on_foreign on_foreign;
 	__u16 weight[SP_SLOTS_MAX]; /* SP_CONFIG_NO_WEIGHT: not given */
 };

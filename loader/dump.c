@@ -236,16 +236,16 @@ json_t *sp_dump_json(const struct sp_dump *dump, bool with_key)
 	snprintf(endpoint, sizeof(endpoint), "%s:%s", sp_protocol_name(ctl->protocol),
 		 sp_address_format(&bound, 0, ctl->port, address));
 	return json_pack(
-		"{s:i, s:i, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:o, s:I, s:I,"
+		"{s:i, s:i, s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:I, s:I, s:o, s:I, s:I,"
 		" s:I, s:o, s:o, s:o, s:o, s:o}",
 		"format", SP_DUMP_FORMAT, "abi", SP_ABI_VERSION, "name", dump->name, "boot_id", dump->boot_id,
 		"taken_at", (json_int_t)dump->taken_at, "endpoint", endpoint, "ifindex",
 		(json_int_t)ctl->ifindex, "uid", (json_int_t)ctl->uid, "netns_cookie",
 		(json_int_t)ctl->netns_cookie, "netns_inode", (json_int_t)ctl->netns_inode, "hash",
-		sp_value_hash_name(ctl->hash), "track", sp_value_track_name(ctl->track), "learn_ns",
-		(json_int_t)ctl->learn_ns, "flow_idle_s", (json_int_t)ctl->flow_idle_s, "key",
-		with_key && dump->has_key ? json_key(dump) : json_null(), "attached_at",
-		(json_int_t)ctl->attached_at, "flows_room", (json_int_t)dump->flows_room,
+		sp_value_hash_name(ctl->hash), "track", sp_value_track_name(ctl->track), "balance",
+		sp_value_balance_name(ctl->balance), "learn_ns", (json_int_t)ctl->learn_ns, "flow_idle_s",
+		(json_int_t)ctl->flow_idle_s, "key", with_key && dump->has_key ? json_key(dump) : json_null(),
+		"attached_at", (json_int_t)ctl->attached_at, "flows_room", (json_int_t)dump->flows_room,
 		"learn_remaining_ns", (json_int_t)dump->learn_remaining_ns, "current",
 		json_view(&dump->current), "previous",
 		dump->has_previous ? json_view(&dump->previous) : json_null(), "slots", json_slots(dump),

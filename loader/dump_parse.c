@@ -85,6 +85,11 @@ static const char *track_name(int i)
 	return sp_value_track_name(i);
 }
 
+static const char *balance_name(int i)
+{
+	return sp_value_balance_name(i);
+}
+
 static const char *state_name(int i)
 {
 	return sp_snapshot_state_name(i);
@@ -143,6 +148,9 @@ static void read_ctl(struct reader *r, const json_t *document, struct sp_dump *d
 	ctl->netns_inode = number(r, document, "netns_inode", ~0U);
 	ctl->hash = word(r, document, "hash", hash_name, SP_HASH_KERNEL + 1);
 	ctl->track = word(r, document, "track", track_name, SP_TRACK_OFF + 1);
+	/* Snapshots of ABI 2 have none. */
+	if (json_object_get(document, "balance"))
+		ctl->balance = word(r, document, "balance", balance_name, SP_BALANCE_LEAST_QUEUE + 1);
 	ctl->learn_ns = number(r, document, "learn_ns", INT64_MAX);
 	ctl->flow_idle_s = number(r, document, "flow_idle_s", INT32_MAX);
 	ctl->attached_at = number(r, document, "attached_at", INT64_MAX);

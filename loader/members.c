@@ -79,6 +79,7 @@ static void describe_group(struct sp_group *g, const struct sp_member_record *r)
 static void describe_member(struct sp_member *m, const struct sp_member_record *r)
 {
 	m->cookie = r->cookie;
+	m->sock = r->sock;
 	m->position = r->position;
 	m->is_connected = r->protocol == SP_UDP && r->state == 1; /* TCP_ESTABLISHED */
 	m->backlog = r->backlog;

@@ -20,6 +20,7 @@ struct sp_owner {
 
 struct sp_member {
 	__u64 cookie;
+	__u64 sock; /* its address in kernel memory */
 	int position; /* in the kernel's order, -1: unknown */
 	bool is_connected; /* a connected UDP socket: gets its peer's packets before any program runs */
 	__u32 backlog; /* TCP: connections in the accept queue; UDP: bytes in the receive queue */

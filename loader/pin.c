@@ -26,7 +26,8 @@
 	X(flows, SP_PIN_FLOWS, 1)       \
 	X(counters, SP_PIN_COUNTERS, 1) \
 	X(carried, SP_PIN_CARRIED, 2)   \
-	X(events, SP_PIN_EVENTS, 1)
+	X(events, SP_PIN_EVENTS, 1)     \
+	X(socks, SP_PIN_SOCKS, 3)
 
 bool sp_name_is_valid(const char *name)
 {

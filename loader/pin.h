@@ -32,6 +32,7 @@ struct sp_pins {
 	int counters;
 	int carried;
 	int events;
+	int socks;
 	/* Of the program before, until an upgrade or a growth that replaced it is complete: its counts are in force. */
 	int old_counters;
 	int old_carried;
@@ -41,7 +42,7 @@ struct sp_pins {
 #define SP_PINS_NONE                                                                                      \
 	{                                                                                                 \
 		.prog = -1, .slots = -1, .views = -1, .ctl = -1, .info = -1, .flows = -1, .counters = -1, \
-		.carried = -1, .events = -1, .old_counters = -1, .old_carried = -1                        \
+		.carried = -1, .events = -1, .socks = -1, .old_counters = -1, .old_carried = -1           \
 	}
 
 void sp_pins_close(struct sp_pins *pins);

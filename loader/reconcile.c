@@ -12,6 +12,7 @@
 #include "newcomers.h"
 #include "park.h"
 #include "reconcile.h"
+#include "socks.h"
 #include "steer.h"
 #include "takeover.h"
 
@@ -656,6 +657,7 @@ static int settle(struct reconcile *r)
 	int err;
 
 	err = enrol(r);
+	err = err ?: sp_socks_refresh(r->pins, r->state, r->group);
 	sp_kept_free(&r->kept);
 	err = err ?: sp_kept_read(r->pins, r->state, &r->kept);
 	err = err ?: advance(r);

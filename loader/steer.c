@@ -12,6 +12,7 @@
 #include "state.h"
 #include "steer.h"
 #include "steer.skel.h"
+#include "value.h"
 
 #define COUNTER_SLOTS_MIN 16
 
@@ -50,6 +51,7 @@ static int take_fds(const struct steer *skel, struct sp_pins *pins)
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_counters), &pins->counters);
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_carried), &pins->carried);
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_events), &pins->events);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_socks), &pins->socks);
 	return err;
 }
 
@@ -79,6 +81,7 @@ static int open_for(const char *name, const struct sp_ctl *ctl, __u32 nslots, st
 	skel->rodata->sp_protocol = ctl->protocol;
 	skel->rodata->sp_hash = ctl->hash;
 	skel->rodata->sp_track = ctl->track;
+	skel->rodata->sp_balance = ctl->balance;
 	skel->rodata->sp_counter_slots = rows;
 	skel->rodata->sp_has_cast = sp_kernel_has_cast();
 	err = bpf_map__set_max_entries(skel->maps.sp_counters, rows + 1);
@@ -87,10 +90,23 @@ static int open_for(const char *name, const struct sp_ctl *ctl, __u32 nslots, st
 	return err ? sp_fail(err, "cannot size the maps of %s", name) : 0;
 }
 
+/* The verifier does not tell why: a helper that may not be used, or anything else. */
+static int refuse_balance(const char *name, enum sp_balance balance, int err)
+{
+	sp_fail(err, "%s: cannot load the steering program with balance %s", name,
+		sp_value_balance_name(balance));
+	sp_hint("it reads kernel memory (bpf_probe_read_kernel), which takes CAP_PERFMON and a kernel that is not "
+		"locked down for confidentiality; balance hash does not");
+	return err;
+}
+
 static int load(const char *name, struct steer *skel, struct sp_pins *pins)
 {
+	enum sp_balance balance = skel->rodata->sp_balance;
 	int err = steer__load(skel);
 
+	if (err && balance != SP_BALANCE_HASH)
+		return refuse_balance(name, balance, err);
 	if (err)
 		return sp_fail(err, "cannot load the steering program");
 	err = take_fds(skel, pins);
@@ -101,8 +117,8 @@ static int load(const char *name, struct steer *skel, struct sp_pins *pins)
 	return 0;
 }
 
-int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows,
-		  struct sp_pins *ret_pins)
+static int load_new(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows,
+		    struct sp_pins *ret_pins)
 {
 	__attribute__((cleanup(destroy_skeleton))) struct steer *skel = NULL;
 	sp_autopins struct sp_pins pins = SP_PINS_NONE;
@@ -112,6 +128,7 @@ int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u3
 
 	filled.abi = SP_ABI_VERSION;
 	filled.current = 0;
+	filled.balance_next = ctl->balance;
 	err = open_for(name, ctl, nslots, &skel);
 	if (err)
 		return err;
@@ -133,6 +150,21 @@ int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u3
 	return 0;
 }
 
+int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows,
+		  struct sp_pins *ret_pins)
+{
+	struct sp_ctl by_hash = *ctl;
+	int err = load_new(name, ctl, nslots, nflows, ret_pins);
+
+	if (!err || ctl->balance == SP_BALANCE_HASH)
+		return err;
+	by_hash.balance = SP_BALANCE_HASH;
+	err = load_new(name, &by_hash, nslots, nflows, ret_pins);
+	if (!err)
+		sp_warn("%s: steered with balance hash instead", name);
+	return err;
+}
+
 int sp_steer_reload(const struct sp_pins *old, const struct sp_ctl *ctl, __u32 nslots,
 		    struct sp_pins *ret_pins)
 {
@@ -149,6 +181,8 @@ int sp_steer_reload(const struct sp_pins *old, const struct sp_ctl *ctl, __u32 n
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_info, old->info);
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_flows, old->flows);
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_events, old->events);
+	if (!err && old->socks >= 0)
+		err = bpf_map__reuse_fd(skel->maps.sp_socks, old->socks);
 	if (err)
 		return sp_fail(err, "cannot take the maps of %s over", old->name);
 	err = load(old->name, skel, &pins);

@@ -14,6 +14,7 @@
  *          the group's row
  * @nflows: room for kept flows (UDP; TCP groups get none)
  * The first view is an empty table: nothing usable, nothing moving.
+ * A balance that cannot be loaded here is told, and SP_BALANCE_HASH is what the group gets.
  * Returns 0 or -errno (logged).
  */
 int sp_steer_load(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows,

@@ -18,6 +18,30 @@
 
 #define LISTED_SLOTS_MAX 16
 
+/* --- balance --- */
+
+/* A datagram has no state but its flow: another worker for the next one would tear the flow apart. */
+static int refuse_balance(const char *name, enum sp_balance balance)
+{
+	sp_refuse(0, "%s is UDP, whose flows stay where the hash puts them: balance %s is for TCP", name,
+		  sp_value_balance_name(balance));
+	sp_hint("to give a slot more or less of the flows: steadyport weight %s SLOT=W", name);
+	return -EINVAL;
+}
+
+int sp_steered_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance balance)
+{
+	bool was_attached;
+	struct sp_ctl ctl;
+	int err = sp_state_read_ctl(pins, &ctl);
+
+	if (err || ctl.balance == balance)
+		return err;
+	if (ctl.protocol == SP_UDP)
+		return refuse_balance(pins->name, balance);
+	return sp_swap_balance(bpffs, pins, balance, &was_attached);
+}
+
 /* --- attach --- */
 
 static int ctl_for(const struct sp_steered_options *options, const struct sp_group *group,
@@ -33,6 +57,7 @@ static int ctl_for(const struct sp_steered_options *options, const struct sp_gro
 		.uid = group->uid,
 		.hash = options->hash,
 		.track = options->track,
+		.balance = options->balance,
 		.learn_ns = options->learn_ns,
 		.flow_idle_s = options->flow_idle_ns / SP_NS_PER_S,
 		.key = { options->seed[0], options->seed[1] },
@@ -182,6 +207,8 @@ static int create(const char *bpffs, const char *name, const struct sp_group *gr
 	struct sp_ctl ctl;
 	int err;
 
+	if (group->protocol == SP_UDP && options->balance != SP_BALANCE_HASH)
+		return refuse_balance(name, options->balance);
 	err = refuse_taken(bpffs, group);
 	err = err ?: ctl_for(options, group, &ctl);
 	err = err   ?:

@@ -18,6 +18,7 @@ struct sp_steered_options {
 	__u64 flow_idle_ns;
 	enum sp_track track;
 	enum sp_hash hash;
+	enum sp_balance balance;
 	bool has_seed;
 	__u64 seed[2];
 	__u32 flows;
@@ -66,6 +67,14 @@ bool sp_steered_lacks_room(const struct sp_pins *pins, const struct sp_reconcile
 
 /* Replaces the program by one with more counters. @result: the program's id is updated. Returns 0 or -errno (logged). */
 int sp_steered_make_room(const char *bpffs, struct sp_pins *pins, struct sp_reconcile_result *result);
+
+/**
+ * sp_steered_balance - place connections in another way from now on; nobody moves
+ * @pins: those of another program afterwards
+ * Returns 0; -EINVAL (logged) for UDP; other -errno (logged), also where this kernel does not allow it: the group is
+ * steered as before then.
+ */
+int sp_steered_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance balance);
 
 /* True when the group is the one that these pins are for. */
 bool sp_steered_is_at(const struct sp_ctl *ctl, const struct sp_group *group);

@@ -11,6 +11,7 @@
 #include "state.h"
 #include "steer.h"
 #include "swap.h"
+#include "value.h"
 
 static int attach_to(const struct sp_group *group, const struct sp_pins *pins)
 {
@@ -44,6 +45,11 @@ static int replace_attached(const struct sp_pins *old, const struct sp_pins *pin
 }
 
 /* The layout is the same in all versions so far; older ones had other things in places that are read by nobody. */
+static bool is_balance(enum sp_balance balance)
+{
+	return sp_value_balance_name(balance)[0] != '?';
+}
+
 static int update_ctl(const struct sp_pins *pins)
 {
 	struct sp_ctl *ctl;
@@ -53,7 +59,7 @@ static int update_ctl(const struct sp_pins *pins)
 		return err;
 	if (ctl->abi < 2)
 		ctl->flow_idle_s = SP_FLOW_IDLE_DEFAULT_S;
-	ctl->pad1 = 0;
+	ctl->balance = is_balance(ctl->balance_next) ? ctl->balance_next : SP_BALANCE_HASH;
 	__atomic_store_n(&ctl->abi, SP_ABI_VERSION, __ATOMIC_RELEASE);
 	sp_state_unmap_ctl(ctl);
 	return 0;
@@ -95,19 +101,41 @@ int sp_swap_complete(const char *bpffs, struct sp_pins *pins)
 	return err ?: complete(bpffs, &old, pins, &was_attached);
 }
 
-int sp_swap(const char *bpffs, struct sp_pins *pins, __u32 nslots, bool *ret_was_attached)
+/*
+ * The balance of the program to come is noted before there is one, and becomes that of the group when it is in force:
+ * whoever completes a killed replacement knows it from there.
+ */
+static int note_balance(const struct sp_pins *pins, enum sp_balance balance)
+{
+	struct sp_ctl *ctl;
+	int err = sp_state_map_ctl(pins, &ctl);
+
+	if (err)
+		return err;
+	__atomic_store_n(&ctl->balance_next, balance, __ATOMIC_RELEASE);
+	sp_state_unmap_ctl(ctl);
+	return 0;
+}
+
+/* @balance: NULL: as it is */
+static int replace(const char *bpffs, struct sp_pins *pins, __u32 nslots, const enum sp_balance *balance,
+		   bool *ret_was_attached)
 {
 	sp_autopins struct sp_pins new = SP_PINS_NONE;
 	struct sp_ctl ctl;
-	__u32 zero = 0;
 	int err;
 
 	err = sp_swap_complete(bpffs, pins);
+	err = err ?: sp_state_read_ctl(pins, &ctl);
 	if (err)
 		return err;
-	err = bpf_map_lookup_elem(pins->ctl, &zero, &ctl);
+	if (balance)
+		ctl.balance = *balance;
+	else if (pins->abi < 3)
+		ctl.balance = SP_BALANCE_HASH;
+	err = note_balance(pins, ctl.balance);
 	if (err)
-		return sp_fail(err, "cannot read " SP_PIN_CTL " of %s", pins->name);
+		return err;
 	nslots = nslots ?: sp_state_counter_slots(pins);
 	err = nslots ? sp_steer_reload(pins, &ctl, nslots, &new) : -EIO;
 	err = err ?: sp_pin_exchange(bpffs, &new);
@@ -122,4 +150,14 @@ int sp_swap(const char *bpffs, struct sp_pins *pins, __u32 nslots, bool *ret_was
 	*pins = new;
 	new = (struct sp_pins)SP_PINS_NONE;
 	return err;
+}
+
+int sp_swap(const char *bpffs, struct sp_pins *pins, __u32 nslots, bool *ret_was_attached)
+{
+	return replace(bpffs, pins, nslots, NULL, ret_was_attached);
+}
+
+int sp_swap_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance balance, bool *ret_was_attached)
+{
+	return replace(bpffs, pins, 0, &balance, ret_was_attached);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Replacing the program of a steered group by this binary's own, under traffic: for upgrades, and for counters that
- * have become too few. Slots, views, flows and all else stay the same maps; only the counters are new.
+ * Replacing the program of a steered group by this binary's own, under traffic: for upgrades, for another balance, and
+ * for counters that have become too few. Slots, views, flows and all else stay the same maps; only the counters are new.
  *
  * The steps: load over the old maps; let the new set of pins and the old one change places; attach; wait until no
  * packet is in the old program; carry its counts over; remove it. Killed anywhere the group is steered by one program
@@ -22,6 +22,9 @@
  * The caller holds the lock. Returns 0 or -errno (logged); also after an error the group is steered as it was.
  */
 int sp_swap(const char *bpffs, struct sp_pins *pins, __u32 nslots, bool *ret_was_attached);
+
+/* The same by one of another balance. @pins: of this ABI version */
+int sp_swap_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance balance, bool *ret_was_attached);
 
 /* Completes what a killed sp_swap() has left, if anything. The caller holds the lock. */
 int sp_swap_complete(const char *bpffs, struct sp_pins *pins);

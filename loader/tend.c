@@ -186,6 +186,9 @@ static int apply_config(struct sp_tended *t)
 	check_fixed(t);
 	if (t->ctl->learn_ns != t->config.learn_ns || t->ctl->flow_idle_s != flow_idle_s)
 		err = sp_state_set_times(&t->pins, t->config.learn_ns, flow_idle_s);
+	/* The program may be another one than this daemon left because a command changed just this. */
+	if (t->is_new)
+		t->is_balance_due = t->ctl->balance != t->config.balance;
 	err = err ?: change_weights(t, &change);
 	/* Still to be applied, then. */
 	t->is_new = err;
@@ -502,6 +505,21 @@ static void make_room(struct sp_tended *t, const char *bpffs)
 	t->due_ns = 1;
 }
 
+/* Asked for once: where it is refused the log says so, and the group is steered as before. */
+static void change_balance(struct sp_tended *t, const char *bpffs)
+{
+	if (!t->is_balance_due)
+		return;
+	t->is_balance_due = false;
+	if (sp_steered_balance(bpffs, &t->pins, t->config.balance) ||
+	    sp_steer_program_id(&t->pins, &t->program_id))
+		return;
+	sp_tell("%s: new connections are placed by %s now; none has moved", t->config.name,
+		sp_value_balance_name(t->config.balance));
+	/* The pins are others now: look at them at once. */
+	t->due_ns = 1;
+}
+
 static void attach(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups,
 		   const struct sp_group *group, struct sp_scanner *scanner)
 {
@@ -510,6 +528,7 @@ static void attach(struct sp_tended *t, const char *bpffs, const struct sp_group
 		.flow_idle_ns = t->config.flow_idle_ns,
 		.track = t->config.track,
 		.hash = t->config.hash,
+		.balance = t->config.balance,
 		.flows = t->config.flows,
 		.slots = t->config.slots,
 	};
@@ -673,8 +692,10 @@ void sp_tend_end(struct sp_tended *t, const char *bpffs, const struct sp_groups 
 
 	if (job)
 		end_job(t, groups, job->err);
-	if (job && !job->err)
+	if (job && !job->err) {
 		make_room(t, bpffs);
+		change_balance(t, bpffs);
+	}
 	is_steered = t->state == SP_TEND_STEERED || t->state == SP_TEND_GONE;
 	care_for(t, groups, job ? job->err : is_steered ? 0 : -EPERM);
 	sp_pins_close(&t->pins);

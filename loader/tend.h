@@ -66,6 +66,7 @@ struct sp_tended {
 	__u64 retaken_ns; /* when it was last taken back from another program */
 
 	struct sp_cared *cared; /* parking and what its program tells */
+	bool is_balance_due; /* the configured one is another than that of the program */
 	struct sp_change *change; /* of the job: weights of the configuration; NULL: none */
 	struct sp_reconcile_result *result; /* of the last job */
 };

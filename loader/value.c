@@ -20,6 +20,11 @@ static const char *const hash_words[] = {
 	[SP_HASH_KERNEL] = "kernel",
 };
 
+static const char *const balance_words[] = {
+	[SP_BALANCE_HASH] = "hash",
+	[SP_BALANCE_LEAST_QUEUE] = "least-queue",
+};
+
 const char *sp_value_track_name(enum sp_track track)
 {
 	return track < SP_ARRAY_SIZE(track_words) ? track_words[track] : "?";
@@ -28,6 +33,11 @@ const char *sp_value_track_name(enum sp_track track)
 const char *sp_value_hash_name(enum sp_hash hash)
 {
 	return hash < SP_ARRAY_SIZE(hash_words) ? hash_words[hash] : "?";
+}
+
+const char *sp_value_balance_name(enum sp_balance balance)
+{
+	return balance < SP_ARRAY_SIZE(balance_words) ? balance_words[balance] : "?";
 }
 
 int sp_value_word(const char *text, const char *const *words, size_t nwords)
@@ -149,6 +159,16 @@ const char *sp_value_hash(const char *text, enum sp_hash *ret)
 
 	if (word < 0)
 		return "it is one of siphash, kernel";
+	*ret = word;
+	return NULL;
+}
+
+const char *sp_value_balance(const char *text, enum sp_balance *ret)
+{
+	int word = sp_value_word(text, balance_words, SP_ARRAY_SIZE(balance_words));
+
+	if (word < 0)
+		return "it is one of hash, least-queue";
 	*ret = word;
 	return NULL;
 }

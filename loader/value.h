@@ -37,12 +37,14 @@ const char *sp_value_slots(const char *text, __u32 *ret);
 
 const char *sp_value_track(const char *text, enum sp_track *ret);
 const char *sp_value_hash(const char *text, enum sp_hash *ret);
+const char *sp_value_balance(const char *text, enum sp_balance *ret);
 
 /* The index of a word in a list, or -1. */
 int sp_value_word(const char *text, const char *const *words, size_t nwords);
 
-/* The words of track and hash, which status answers with. */
+/* The words of track, hash and balance, which status answers with. */
 const char *sp_value_track_name(enum sp_track track);
 const char *sp_value_hash_name(enum sp_hash hash);
+const char *sp_value_balance_name(enum sp_balance balance);
 
 #endif

@@ -222,6 +222,14 @@ struct sock {
 	struct numa_drop_counters *sk_drop_counters; /* Linux 6.18; before it sk_drops */
 };
 
+struct request_sock_queue {
+	atomic_t qlen;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+};
+
 struct socket {
 	struct sock *sk;
 };

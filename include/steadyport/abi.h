@@ -71,13 +71,19 @@ enum sp_track {
 	SP_TRACK_OFF = 2, /* remember none: a change moves the flows of the buckets that it moves */
 };
 
+enum sp_balance {
+	SP_BALANCE_HASH = 0,
+	SP_BALANCE_LEAST_QUEUE = 1, /* TCP: the worker with the fewest connections that wait to be accepted */
+};
+
 /* The one element of sp_ctl. The first cache line is all that a packet reads. */
 struct sp_ctl {
 	__u32 current; /* index of the view in force; storing it publishes a view */
 	__u32 abi; /* SP_ABI_VERSION */
 	__u64 key[2]; /* SipHash key */
 	__u32 flow_idle_s; /* a kept flow that was silent for longer counts as unknown; 0: never */
-	__u32 pad0[9];
+	enum sp_balance balance_next; /* of the program that is about to replace this one */
+	__u32 pad0[8];
 
 	__u64 netns_cookie; /* the kernel's net->net_cookie: unique until reboot */
 	__u32 netns_inode; /* what `ls -l /proc/PID/ns/net` shows */
@@ -89,7 +95,7 @@ struct sp_ctl {
 	__u32 uid;
 	enum sp_hash hash;
 	enum sp_track track;
-	__u32 pad1;
+	enum sp_balance balance; /* of the program; since ABI 3 */
 	__u64 learn_ns;
 	__u64 attached_at; /* CLOCK_REALTIME, ns; 0: never attached */
 };
@@ -120,6 +126,16 @@ struct sp_info {
 	 */
 	__u64 died_at;
 	__u32 empty_seen; /* incarnation whose end the program has reported */
+	__u32 pad;
+};
+
+/*
+ * One element of sp_socks for each slot of a TCP group: where in kernel memory its member is, for whoever reads how long
+ * its queue is. It holds while the incarnations agree. A member that is closed leaves its address behind.
+ */
+struct sp_sock {
+	__u64 address; /* of the struct sock; 0: not known */
+	__u32 incarnation; /* of the slot */
 	__u32 pad;
 };
 
@@ -158,6 +174,7 @@ struct sp_event {
 /* What the members iterator writes: one record for each (process, fd) that holds a socket of interest. */
 struct sp_member_record {
 	__u64 cookie;
+	__u64 sock; /* its address in kernel memory */
 	__u64 group; /* identity of the kernel's group within one pass; 0: the socket is in none */
 	__u64 netns_cookie;
 	__u32 netns_inode;
@@ -226,6 +243,7 @@ struct sp_watch_event {
 #define SP_PIN_COUNTERS "sp_counters"
 #define SP_PIN_CARRIED "sp_carried" /* since ABI 2 */
 #define SP_PIN_EVENTS "sp_events"
+#define SP_PIN_SOCKS "sp_socks" /* since ABI 3 */
 
 _Static_assert(SP_BUCKETS == SP_BUCKET_MASK + 1, "buckets are a power of two");
 _Static_assert(SP_SLOTS_MAX < SP_SLOT_NONE, "a slot fits an owner entry");
@@ -233,9 +251,10 @@ _Static_assert(sizeof(struct sp_view) == 24 + SP_SLOTS_MAX / 8 + SP_BUCKETS / 8 
 	       "no padding");
 _Static_assert(sizeof(struct sp_ctl) == 64 + 72, "the hot part is one cache line");
 _Static_assert(sizeof(struct sp_info) == 64, "one cache line");
+_Static_assert(sizeof(struct sp_sock) == 16, "no padding");
 _Static_assert(sizeof(struct sp_flow) == 12, "no padding");
 _Static_assert(sizeof(struct sp_event) == 24, "no padding");
-_Static_assert(sizeof(struct sp_member_record) == 136, "no padding");
+_Static_assert(sizeof(struct sp_member_record) == 144, "no padding");
 _Static_assert(sizeof(struct sp_connection_record) == 16, "no padding");
 _Static_assert(sizeof(struct sp_watch_key) == 4, "no padding: it is a key of a hash");
 _Static_assert(sizeof(struct sp_watch_event) == 32, "no padding");

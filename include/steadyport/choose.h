@@ -17,6 +17,7 @@ enum sp_how {
 	SP_HOW_PROBE = 1,
 	SP_HOW_SCAN = 2,
 	SP_HOW_PARK = 3,
+	SP_HOW_LOAD = 4, /* see balance.h */
 };
 
 /* A choice in one register: slot, and enum sp_how from bit 16 up; negative: no slot is live. */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "cleanup.h"
 #include "keeper.h"
+#include "servers.h"
 
 #define WORKERS 3
 #define FLOWS 300
@@ -55,6 +56,15 @@ static void require_same(struct state a, struct state b)
 {
 	assert_int_equal(a.program, b.program);
 	assert_int_equal(a.view, b.view);
+}
+
+static bool has_balance(const char *name, const char *balance)
+{
+	json_t *status = sp_run_json("status", name);
+	bool has = !strcmp(sp_json_text(status, "balance"), balance);
+
+	json_decref(status);
+	return has;
 }
 
 static json_int_t weight_of(const char *name, json_int_t slot)
@@ -147,6 +157,26 @@ static void daemon__reload_with_other_times__no_view_is_published(void **state)
 	assert_int_equal(sp_json_int(document, "learn_ns"), 7000000000);
 	assert_int_equal(sp_json_int(document, "flow_idle_s"), 33);
 	json_decref(document);
+	sp_keeper_stop(&keeper);
+}
+
+static void daemon__reload_with_another_balance__in_force_at_once_and_the_view_stays(void **state)
+{
+	struct state w;
+
+	(void)state;
+	start(DAEMON DNS WEB);
+	w = state_of("web");
+	sp_keeper_reload(&keeper, DAEMON DNS WEB "balance = least-queue\n");
+	sp_keeper_wait(&keeper, "web: new connections are placed by least-queue now; none has moved");
+	assert_int_equal(state_of("web").view, w.view);
+	/* A command has the last word until the next reload that says something else. */
+	sp_run("balance", "web", "hash");
+	sp_keeper_reload(&keeper, DAEMON DNS WEB "balance = least-queue\n");
+	assert_true(has_balance("web", "hash"));
+	sp_keeper_reload(&keeper, DAEMON DNS WEB "balance = least-queue\npark = 5s\n");
+	sp_wait_for(has_balance("web", "least-queue"));
+	assert_true(sp_status_bool("web", "attached"));
 	sp_keeper_stop(&keeper);
 }
 
@@ -346,6 +376,7 @@ int main(void)
 		CASE(daemon__reload_of_a_bad_file__all_stays_and_all_errors_are_told),
 		CASE(daemon__reload_with_other_weights__shares_follow_and_no_flow_moves),
 		CASE(daemon__reload_with_other_times__no_view_is_published),
+		CASE(daemon__reload_with_another_balance__in_force_at_once_and_the_view_stays),
 		CASE(daemon__reload_of_what_is_fixed__refused_and_the_rest_taken),
 		CASE(daemon__reload_without_a_group__it_stays_steered_and_is_told),
 		CASE(daemon__reload_without_a_group_and_on_exit_detach__detached),

@@ -90,7 +90,7 @@ static void e2e__upgrade_from_abi_1_killed_at_any_call__no_flow_moves_and_no_cou
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	for (unsigned int nth = 1; was_killed; nth++) {
 		attach_anew();
-		sp_old_make(NAME);
+		sp_old_make(NAME, 1);
 		was_killed = interrupt(nth);
 		sp_run("upgrade", NAME);
 		expect_complete();

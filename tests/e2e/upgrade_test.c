@@ -109,7 +109,7 @@ static void e2e__upgrade_from_abi_1__no_flow_moves_and_counters_go_on(void **sta
 	(void)state;
 	attach();
 	ask();
-	sp_old_make(NAME);
+	sp_old_make(NAME, 1);
 	assert_non_null(strstr(sp_run_fails(SP_EXIT_FAILED, "sync", NAME)->err, "steadyport upgrade " NAME));
 	assert_non_null(strstr(sp_run_fails(SP_EXIT_FAILED, "attach", NAME, crew.endpoint)->err, "upgrade"));
 	ask();
@@ -126,7 +126,7 @@ static void e2e__attach_upgrade__brings_older_pins_up_to_date_and_enrols(void **
 	(void)state;
 	attach();
 	ask();
-	sp_old_make(NAME);
+	sp_old_make(NAME, 1);
 	sp_crew_add(&crew, WORKERS);
 	sp_run("attach", NAME, crew.endpoint, "--upgrade");
 	assert_int_equal(sp_status_int(NAME, "enrolled"), WORKERS + 1);

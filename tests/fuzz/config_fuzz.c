@@ -91,6 +91,7 @@ static void put_group(struct writer *w, const struct sp_config_group *g)
 	if (g->netns[0])
 		put(w, "netns = %s\n", g->netns);
 	put(w, "track = %s\nhash = %s\n", sp_value_track_name(g->track), sp_value_hash_name(g->hash));
+	put(w, "balance = %s\n", sp_value_balance_name(g->balance));
 	put(w, "learn = %llums\nflow-idle = %llus\n", g->learn_ns / SP_NS_PER_MS,
 	    g->flow_idle_ns / SP_NS_PER_S);
 	if (g->park_ns)

@@ -281,6 +281,7 @@ static void ctl_of(const struct sp_fixture *fx, const struct sp_group *group, st
 		.uid = group->uid,
 		.hash = fx->what->hash,
 		.track = fx->what->track,
+		.balance = fx->protocol == SP_TCP ? fx->what->balance : SP_BALANCE_HASH,
 		.learn_ns = fx->learn_ns,
 		.key = { 0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL },
 	};

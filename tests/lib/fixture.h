@@ -74,6 +74,7 @@ struct sp_case {
 	bool is_paused; /* they accept nothing until they are told to */
 	enum sp_hash hash;
 	enum sp_track track;
+	enum sp_balance balance;
 };
 
 #define SP_CASE(function, ...)                                  \

@@ -15,9 +15,17 @@
 #include "cleanup.h"
 #include "pin.h"
 
-#define OLD_COUNTER_SLOTS 64 /* what a small group had in the place of pad1 */
+#define OLD_COUNTER_SLOTS 64 /* what a small group had in the place of balance */
 
-void sp_old_make(const char *name)
+static void forget(const char *name, const char *pin)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), SP_BPFFS_DEFAULT "/steadyport/%s/%s", name, pin);
+	assert_int_equal(unlink(path), 0);
+}
+
+void sp_old_make(const char *name, __u32 abi)
 {
 	sp_autoclose int fd = -1;
 	char path[PATH_MAX];
@@ -28,10 +36,12 @@ void sp_old_make(const char *name)
 	fd = bpf_obj_get(path);
 	assert_true(fd >= 0);
 	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &ctl), 0);
-	ctl.abi = 1;
-	ctl.flow_idle_s = 0;
-	ctl.pad1 = OLD_COUNTER_SLOTS;
+	ctl.abi = abi;
+	ctl.balance = abi < 2 ? OLD_COUNTER_SLOTS : 0;
+	if (abi < 2)
+		ctl.flow_idle_s = 0;
 	assert_int_equal(bpf_map_update_elem(fd, &zero, &ctl, BPF_ANY), 0);
-	snprintf(path, sizeof(path), SP_BPFFS_DEFAULT "/steadyport/%s/" SP_PIN_CARRIED, name);
-	assert_int_equal(unlink(path), 0);
+	if (abi < 2)
+		forget(name, SP_PIN_CARRIED);
+	forget(name, SP_PIN_SOCKS);
 }

@@ -3,10 +3,13 @@
 #ifndef STEADYPORT_TESTS_OLD_H
 #define STEADYPORT_TESTS_OLD_H
 
+#include <steadyport/abi.h>
+
 /*
- * Turns the pins of a group that has just been attached into those of ABI version 1: without sp_carried, and with
- * other fields where those of today are. The program reads none of what differs but the idle time, which is "never".
+ * Turns the pins of a group that has just been attached into those of an older ABI version: without the maps that came
+ * later, and with other fields where those of today are. The program reads none of what differs but the idle time, which
+ * was "never" in version 1.
  */
-void sp_old_make(const char *name);
+void sp_old_make(const char *name, __u32 abi);
 
 #endif

@@ -38,6 +38,7 @@ static struct budget budgets[] = {
 };
 
 static const char *variant;
+static bool is_by_load;
 static unsigned int over;
 
 int __real_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton);
@@ -72,7 +73,7 @@ static unsigned int read_stack(const char *log)
 
 static void report(const char *program, const char *log)
 {
-	struct budget *budget = budget_of(program);
+	struct budget *budget = budget_of(is_by_load ? "sp_steer_by_load" : program);
 	const char *at = strstr(log, "processed ");
 	unsigned int insns, stack;
 	bool is_over;
@@ -82,7 +83,7 @@ static void report(const char *program, const char *log)
 	insns = strtoul(at + strlen("processed "), NULL, 10);
 	stack = read_stack(log);
 	is_over = insns > budget->insns || stack > budget->stack;
-	printf(REPORT "%-15s %-26s %7u %7u %6u %6u%s\n", program, variant, insns, budget->insns, stack,
+	printf(REPORT "%-15s %-30s %7u %7u %6u %6u%s\n", program, variant, insns, budget->insns, stack,
 	       budget->stack, is_over ? "  OVER" : "");
 	budget->is_used = true;
 	over += is_over;
@@ -114,17 +115,20 @@ int __wrap_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton)
 	return err;
 }
 
-static void load_steer(enum sp_protocol protocol, enum sp_hash hash, enum sp_track track)
+static void load_steer(enum sp_protocol protocol, enum sp_hash hash, enum sp_track track,
+		       enum sp_balance balance)
 {
-	const struct sp_ctl ctl = { .protocol = protocol, .hash = hash, .track = track };
+	const struct sp_ctl ctl = { .protocol = protocol, .hash = hash, .track = track, .balance = balance };
 	struct sp_pins pins = SP_PINS_NONE;
 	char name[64];
 
-	/* TCP tracks nothing. */
-	snprintf(name, sizeof(name), "%s %s%s%s", sp_protocol_name(protocol), sp_value_hash_name(hash),
-		 protocol == SP_UDP ? " " : "", protocol == SP_UDP ? sp_value_track_name(track) : "");
+	/* TCP tracks nothing, and UDP has no load. */
+	snprintf(name, sizeof(name), "%s %s %s", sp_protocol_name(protocol), sp_value_hash_name(hash),
+		 protocol == SP_UDP ? sp_value_track_name(track) : sp_value_balance_name(balance));
 	variant = name;
+	is_by_load = balance != SP_BALANCE_HASH;
 	assert_int_equal(sp_steer_load("budget", &ctl, 4, 1024, &pins), 0);
+	is_by_load = false;
 	sp_pins_close(&pins);
 }
 
@@ -138,11 +142,12 @@ static void verifier__every_program__keeps_its_budget(void **state)
 	(void)state;
 	uname(&kernel);
 	printf(REPORT "Linux %s\n", kernel.release);
-	printf(REPORT "%-15s %-26s %7s %7s %6s %6s\n", "PROGRAM", "", "INSNS", "BUDGET", "STACK", "BUDGET");
+	printf(REPORT "%-15s %-30s %7s %7s %6s %6s\n", "PROGRAM", "", "INSNS", "BUDGET", "STACK", "BUDGET");
 	for (enum sp_hash hash = SP_HASH_SIPHASH; hash <= SP_HASH_KERNEL; hash++) {
-		load_steer(SP_TCP, hash, SP_TRACK_TRANSITION);
+		for (enum sp_balance balance = SP_BALANCE_HASH; balance <= SP_BALANCE_LEAST_QUEUE; balance++)
+			load_steer(SP_TCP, hash, SP_TRACK_TRANSITION, balance);
 		for (enum sp_track track = SP_TRACK_TRANSITION; track <= SP_TRACK_OFF; track++)
-			load_steer(SP_UDP, hash, track);
+			load_steer(SP_UDP, hash, track, SP_BALANCE_HASH);
 	}
 	variant = "";
 	assert_int_equal(sp_members_scan(0, &groups), 0);

@@ -103,6 +103,7 @@ static void config__endpoint_only__defaults_of_a_group(void **state)
 	assert_int_equal(g->flows, 65536);
 	assert_int_equal(g->slots, 0);
 	assert_int_equal(g->track, SP_TRACK_TRANSITION);
+	assert_int_equal(g->balance, SP_BALANCE_HASH);
 	assert_int_equal(g->hash, SP_HASH_SIPHASH);
 	assert_int_equal(g->on_foreign, SP_ON_FOREIGN_REPORT);
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
@@ -129,6 +130,7 @@ static void config__every_key__taken(void **state)
 					     "weights = 3=50 4-7=10\n"
 					     "[group web-2]\n"
 					     "endpoint=tcp:127.0.0.1:80\n"
+					     "balance = least-queue\n"
 					     "park = 30s");
 	const struct sp_config_group *g = c->groups;
 
@@ -147,6 +149,7 @@ static void config__every_key__taken(void **state)
 	for (__u32 s = 0; s < SP_SLOTS_MAX; s++)
 		assert_int_equal(g->weight[s], s == 3 ? 50 : s >= 4 && s <= 7 ? 10 : SP_CONFIG_NO_WEIGHT);
 	assert_string_equal(g[1].name, "web-2");
+	assert_int_equal(g[1].balance, SP_BALANCE_LEAST_QUEUE);
 	assert_int_equal(g[1].line, 17);
 	assert_int_equal(g[1].park_ns, 30000000000);
 	assert_ptr_equal(sp_config_find(c, "web-2"), &g[1]);
@@ -288,6 +291,9 @@ static void config__bad_values__say_what_is_allowed(void **state)
 	refused(WEB "weights = 1024=1\n", 3, "0 to 1023");
 	refused(WEB "weights = 1=1001\n", 3, "0 to 1000");
 	refused("[group a]\nendpoint = udp:80\npark = 30s\n", 1, "no connections in UDP");
+	refused(WEB "balance = evenly\n", 3, "hash, least-queue");
+	refused("[group a]\nendpoint = udp:80\nbalance = least-queue\n", 1,
+		"[group a] cannot have balance = least-queue");
 }
 
 static void config__unknown_keys_and_sections__refused_with_the_known_ones(void **state)
@@ -297,7 +303,7 @@ static void config__unknown_keys_and_sections__refused_with_the_known_ones(void 
 	refused(WEB "trac = off\n", 3,
 		"no key trac: keys are endpoint, netns, track, learn, flow-idle, hash, flows, slots, "
 		"park, "
-		"on-foreign, weights");
+		"on-foreign, weights, balance");
 	refused(WEB "Track = off\n", 3, "no key Track");
 	refused(WEB "= off\n", 3, "no key ");
 	refused("[deamon]\non-exit = keep\n", 1,

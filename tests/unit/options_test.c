@@ -147,6 +147,8 @@ static void parse__every_option_of_attach__taken(void **state)
 	assert_int_equal(accepted("attach a b --hash kernel")->hash, SP_HASH_KERNEL);
 	assert_int_equal(accepted("attach a b --hash siphash")->hash, SP_HASH_SIPHASH);
 	assert_int_equal(accepted("attach a b --track off")->track, SP_TRACK_OFF);
+	assert_int_equal(accepted("attach a b")->balance, SP_BALANCE_HASH);
+	assert_int_equal(accepted("attach a b --balance least-queue")->balance, SP_BALANCE_LEAST_QUEUE);
 }
 
 static void parse__every_option_of_demo__taken(void **state)
@@ -310,6 +312,7 @@ static const char *value_of(const char *option)
 		{ "slot", "3" },       { "hash", "kernel" }, { "flows", "9" },
 		{ "netns", "1" },      { "bpffs", "/b" },    { "proto", "udp" },
 		{ "workers", "9" },    { "kill", "2" },	     { "seed", "00112233445566778899aabbccddeeff" },
+		{ "balance", "hash" },
 	};
 
 	for (size_t i = 0; i < SP_ARRAY_SIZE(values); i++) {
@@ -361,6 +364,7 @@ static void parse__bad_values__refused_with_the_reason(void **state)
 		{ "attach a b --learn 25h", "with its unit" },
 		{ "attach a b --learn 9999999999s", "with its unit" },
 		{ "attach a b --track sometimes", "transition, always, off" },
+		{ "attach a b --balance evenly", "hash, least-queue" },
 		{ "attach a b --hash md5", "siphash, kernel" },
 		{ "attach a b --seed 00", "32 hexadecimal" },
 		{ "attach a b --seed 0001020304050607080900gg0c0d0e0f", "32 hexadecimal" },
@@ -479,12 +483,14 @@ static void help__of_a_command__names_its_options_in_90_columns(void **state)
 	}
 }
 
-static void names__of_track_and_hash__what_the_options_take(void **state)
+static void names__of_track_hash_and_balance__what_the_options_take(void **state)
 {
 	(void)state;
 	assert_string_equal(sp_value_track_name(SP_TRACK_TRANSITION), "transition");
 	assert_string_equal(sp_value_track_name(SP_TRACK_ALWAYS), "always");
 	assert_string_equal(sp_value_track_name(SP_TRACK_OFF), "off");
+	assert_string_equal(sp_value_balance_name(SP_BALANCE_HASH), "hash");
+	assert_string_equal(sp_value_balance_name(SP_BALANCE_LEAST_QUEUE), "least-queue");
 	assert_string_equal(sp_value_hash_name(SP_HASH_SIPHASH), "siphash");
 	assert_string_equal(sp_value_hash_name(SP_HASH_KERNEL), "kernel");
 }
@@ -514,7 +520,7 @@ int main(void)
 		cmocka_unit_test(tables__commands_for_slots__take_every_slot_of_the_largest_group),
 		cmocka_unit_test(help__of_all__names_every_command_and_exit_status),
 		cmocka_unit_test(help__of_a_command__names_its_options_in_90_columns),
-		cmocka_unit_test(names__of_track_and_hash__what_the_options_take),
+		cmocka_unit_test(names__of_track_hash_and_balance__what_the_options_take),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,7 @@ extern struct sp_sim {
 	struct sp_view views[SP_VIEWS];
 	struct sp_ctl ctl;
 	struct sp_info info[SP_SLOTS_MAX];
+	struct sp_sock socks[SP_SLOTS_MAX];
 	struct sp_table flows;
 	struct sp_counters counters[SP_SLOTS_MAX + 1];
 	struct sp_counters carried[SP_SLOTS_MAX + 1];

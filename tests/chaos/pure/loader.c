@@ -29,6 +29,7 @@ enum {
 	FD_FLOWS,
 	FD_COUNTERS,
 	FD_CARRIED,
+	FD_SOCKS,
 	FD_SOCKET,
 };
 
@@ -43,6 +44,7 @@ static const struct sp_pins pins = {
 	.counters = FD_COUNTERS,
 	.carried = FD_CARRIED,
 	.events = -1,
+	.socks = FD_SOCKS,
 	.old_counters = -1,
 	.old_carried = -1,
 };
@@ -136,6 +138,8 @@ static struct array array_of(int fd)
 		return (struct array){ sp_sim.views, sizeof(sp_sim.views[0]), SP_VIEWS };
 	case FD_INFO:
 		return (struct array){ sp_sim.info, sizeof(sp_sim.info[0]), SP_SLOTS_MAX };
+	case FD_SOCKS:
+		return (struct array){ sp_sim.socks, sizeof(sp_sim.socks[0]), SP_SLOTS_MAX };
 	case FD_CARRIED:
 		return (struct array){ sp_sim.carried, sizeof(sp_sim.carried[0]), SP_SLOTS_MAX + 1 };
 	default:
@@ -266,6 +270,9 @@ int __wrap_bpf_map_update_elem(int fd, const void *key, const void *value, __u64
 		return 0;
 	case FD_FLOWS:
 		return put_back(*(const __u64 *)key, value);
+	case FD_SOCKS:
+		memcpy(&sp_sim.socks[index], value, sizeof(sp_sim.socks[0]));
+		return 0;
 	case FD_CARRIED:
 		memcpy(&sp_sim.carried[index], value, sizeof(sp_sim.carried[0]));
 		return 0;

@@ -6,8 +6,8 @@
 
 /* bpf/steer.bpf.c: its entry, its knobs and, for their addresses only, its maps */
 int sp_steer(struct sk_reuseport_md *md);
-extern volatile __u32 sp_protocol, sp_hash, sp_track, sp_counter_slots;
-extern char sp_slots[], sp_views[], sp_ctl[], sp_info[], sp_flows[], sp_counters[], sp_events[];
+extern volatile __u32 sp_protocol, sp_hash, sp_track, sp_counter_slots, sp_balance;
+extern char sp_slots[], sp_views[], sp_ctl[], sp_info[], sp_flows[], sp_counters[], sp_events[], sp_socks[];
 
 void *sp_sim_lookup(void *map, const void *key);
 long sp_sim_update(void *map, const void *key, const void *value, __u64 flags);
@@ -15,6 +15,7 @@ long sp_sim_delete(void *map, const void *key);
 long bpf_sk_select_reuseport(struct sk_reuseport_md *md, void *map, void *key, __u64 flags);
 long bpf_skb_load_bytes(const void *md, __u32 offset, void *to, __u32 len);
 long bpf_skb_load_bytes_relative(const void *md, __u32 offset, void *to, __u32 len, __u32 start);
+long bpf_probe_read_kernel(void *to, __u32 size, const void *from);
 void *bpf_ringbuf_reserve(void *ringbuf, __u64 size, __u64 flags);
 void bpf_ringbuf_submit(void *data, __u64 flags);
 __u64 bpf_ktime_get_ns(void);
@@ -46,6 +47,8 @@ void *sp_sim_lookup(void *map, const void *key)
 		return index < 1 ? &kernel->ctl : NULL;
 	if (map == sp_info)
 		return index < SP_SLOTS_MAX ? &kernel->info[index] : NULL;
+	if (map == sp_socks)
+		return index < SP_SLOTS_MAX ? &kernel->socks[index] : NULL;
 	if (map == sp_counters)
 		return index <= kernel->counter_slots ? &kernel->counters[index] : NULL;
 	sp_must(map == sp_flows, "the program looks into a map that is not there");
@@ -132,6 +135,17 @@ void bpf_ringbuf_submit(void *data, __u64 flags)
 	run.events++;
 }
 
+/* Sockets lie far apart; which of its fields is read makes no difference. */
+long bpf_probe_read_kernel(void *to, __u32 size, const void *from)
+{
+	__u64 slot = (__u64)(uintptr_t)from / SP_FUZZ_SOCK - 1;
+
+	sp_must(size == sizeof(__u32), "the program reads %u bytes of a socket", size);
+	sp_must(slot < SP_SLOTS_MAX, "the program reads where no socket is");
+	memcpy(to, &kernel->waiting[slot], size);
+	return 0;
+}
+
 __u64 bpf_ktime_get_ns(void)
 {
 	return kernel->now_ns;
@@ -181,6 +195,7 @@ struct sp_fuzz_run sp_fuzz_steer(struct sp_fuzz_kernel *k, const struct sp_fuzz_
 	sp_hash = k->hash;
 	sp_track = k->track;
 	sp_counter_slots = k->counter_slots;
+	sp_balance = k->balance;
 	memset(k->counters, 0, sizeof(k->counters));
 	sp_must(sp_steer(&md) == SK_PASS, "the program drops a packet");
 	sp_must(!is_reserved, "an event is reserved and never submitted");

@@ -22,14 +22,18 @@ struct sp_fuzz_packet {
 	struct bpf_sock *migrating; /* NULL: none */
 };
 
+#define SP_FUZZ_SOCK 0x10000 /* bytes from one socket to the next; there is none at 0 */
+
 /* The whole state of the world: a run of the program changes it. */
 struct sp_fuzz_kernel {
 	/* the program's knobs */
-	__u32 protocol, hash, track, counter_slots;
+	__u32 protocol, hash, track, counter_slots, balance;
 
 	struct sp_ctl ctl;
 	struct sp_view views[SP_VIEWS];
 	struct sp_info info[SP_SLOTS_MAX];
+	struct sp_sock socks[SP_SLOTS_MAX];
+	__u32 waiting[SP_SLOTS_MAX]; /* at socket 1 + slot */
 	struct sp_counters counters[SP_SLOTS_MAX + 1];
 	int select_err[SP_SLOTS_MAX]; /* what bpf_sk_select_reuseport() says of it; 0: live */
 	bool has_flow; /* the one entry of the flow table: for the flow that is asked about, whichever it is */

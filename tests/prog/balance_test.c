@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Placement by the length of the accept queues. */
+#include <errno.h>
+#include <stdlib.h>
+#include <bpf/bpf.h>
+#include "fixture.h"
+#include "steer.h"
+#include "swap.h"
+
+#define WORKERS 4
+#define MANY 40 /* more than are compared with each other */
+#define CONNECTIONS 120
+
+static void require_waiting(struct sp_fixture *fx, __u32 id, __u32 expected)
+{
+	__u32 waiting = sp_fixture_waiting(fx, id);
+
+	if (waiting != expected)
+		fail_msg("%u connections wait for worker %u, not %u", waiting, id, expected);
+}
+
+static void change(struct sp_fixture *fx, enum sp_change_kind kind, __u32 id, __u32 weight)
+{
+	sp_autofree struct sp_change *change = calloc(1, sizeof(*change));
+	const struct sp_reconcile_options options = { .change = change };
+	__u32 slot = sp_fixture_slot(fx, id);
+
+	assert_non_null(change);
+	change->kind = kind;
+	change->is_asked[slot] = true;
+	change->weight[slot] = weight;
+	require_ok(sp_reconcile(&fx->pins, &options, &fx->result));
+	sp_fixture_look(fx);
+}
+
+static void balance__nobody_accepts__all_queues_are_equally_long(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	sp_fixture_flows(fx, CONNECTIONS);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_waiting(fx, id, CONNECTIONS / WORKERS);
+	assert_int_equal(sp_fixture_sum(fx, placed) + sp_fixture_sum(fx, steered), CONNECTIONS);
+	/* The hash alone leaves some worker too short by more than nothing; each of these moved one. */
+	assert_in_range(sp_fixture_sum(fx, placed), 1, CONNECTIONS / 2);
+}
+
+/* Each is accepted before the next one comes: there is never anybody with less to do. */
+static void balance__nothing_waits__the_hash_decides(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	for (int i = 0; i < SP_FIXTURE_FLOW_SETS; i++) {
+		set = sp_fixture_flows(fx, 1);
+		for (int round = 0; round < 10; round++) {
+			sp_fixture_round(fx, set);
+			sp_require_agreement(fx, set);
+			sp_require_still(fx, set);
+		}
+	}
+	assert_int_equal(sp_fixture_sum(fx, placed), 0);
+}
+
+static void balance__weights__divide_the_queues(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	change(fx, SP_CHANGE_WEIGHT, 1, 300);
+	change(fx, SP_CHANGE_WEIGHT, 2, 50);
+	change(fx, SP_CHANGE_WEIGHT, 3, 0);
+	sp_fixture_flows(fx, 90);
+	require_waiting(fx, 0, 20);
+	require_waiting(fx, 1, 60);
+	require_waiting(fx, 2, 10);
+	require_waiting(fx, 3, 0);
+}
+
+static void balance__slots_are_drained_and_ejected__they_get_nothing_and_come_back(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	change(fx, SP_CHANGE_DRAIN, 0, 0);
+	change(fx, SP_CHANGE_EJECT, 3, 0);
+	sp_fixture_flows(fx, 40);
+	require_waiting(fx, 0, 0);
+	require_waiting(fx, 1, 20);
+	require_waiting(fx, 2, 20);
+	require_waiting(fx, 3, 0);
+
+	change(fx, SP_CHANGE_UNDRAIN, 0, 0);
+	change(fx, SP_CHANGE_UNDRAIN, 3, 0);
+	sp_fixture_flows(fx, 40);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_waiting(fx, id, 20);
+}
+
+/* Its queue was short, and its memory may still say so; nobody has told user space that it is gone. */
+static void
+balance__i2_a_worker_dies_unseen__its_connections_and_new_ones_go_to_the_shortest(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	sp_fixture_flows(fx, 4 * 12);
+	sp_fixture_kill(fx, 2);
+	for (__u32 id = 0; id < WORKERS; id++)
+		if (id != 2)
+			require_waiting(fx, id, 16);
+	assert_int_equal(sp_fixture_sum(fx, migrated), 12);
+	sp_fixture_flows(fx, 30);
+	for (__u32 id = 0; id < WORKERS; id++)
+		if (id != 2)
+			require_waiting(fx, id, 26);
+	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
+}
+
+static void balance__i3_all_but_one_die__it_gets_everything(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	sp_fixture_flows(fx, 40);
+	for (__u32 id = 1; id < WORKERS; id++)
+		sp_fixture_kill(fx, id);
+	require_waiting(fx, 0, 40);
+	sp_fixture_flows(fx, 40);
+	require_waiting(fx, 0, 80);
+	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
+}
+
+static void balance__a_newcomer_in_a_dead_slot__is_the_shortest_until_it_has_as_many(struct sp_fixture *fx)
+{
+	__u32 newcomer;
+
+	sp_fixture_attach(fx);
+	sp_fixture_flows(fx, 60);
+	sp_fixture_kill(fx, 1);
+	newcomer = sp_fixture_join(fx);
+	sp_fixture_sync(fx);
+	require_waiting(fx, newcomer, 0);
+	sp_fixture_flows(fx, 20);
+	require_waiting(fx, newcomer, 20);
+	sp_fixture_flows(fx, 4);
+	for (__u32 id = 0; id <= newcomer; id++)
+		if (id != 1)
+			require_waiting(fx, id, 21);
+}
+
+static void balance__more_workers_than_are_compared__queues_differ_by_little(struct sp_fixture *fx)
+{
+	__u32 shortest = ~0U, longest = 0;
+
+	sp_fixture_attach(fx);
+	sp_fixture_flows(fx, MANY * 10);
+	for (__u32 id = 0; id < MANY; id++) {
+		__u32 waiting = sp_fixture_waiting(fx, id);
+
+		shortest = waiting < shortest ? waiting : shortest;
+		longest = waiting > longest ? waiting : longest;
+	}
+	/* By the hash some have 4 or fewer, and some 17 or more. */
+	assert_in_range(shortest, 8, 10);
+	assert_in_range(longest, 10, 12);
+}
+
+/* A sockarray that user space knows more of than the program: an address too little means by the hash, not by chance. */
+static void balance__addresses_are_not_known__the_hash_decides(struct sp_fixture *fx)
+{
+	const struct sp_sock none = { 0 };
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	for (__u32 slot = 0; slot < WORKERS; slot++)
+		assert_int_equal(bpf_map_update_elem(fx->pins.socks, &slot, &none, BPF_ANY), 0);
+	set = sp_fixture_flows(fx, CONNECTIONS);
+	assert_int_equal(sp_fixture_sum(fx, placed), 0);
+	/* The next look makes good for it. */
+	sp_fixture_sync(fx);
+	sp_fixture_flows(fx, CONNECTIONS);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_waiting(fx, id, CONNECTIONS / 2);
+	(void)set;
+}
+
+/* Of a stale address the kernel reads whatever is there; bpf_probe_read_kernel() makes zeros of what cannot be read. */
+static void balance__addresses_are_wrong__no_connection_is_lost(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	for (__u32 slot = 0; slot < WORKERS; slot++) {
+		const struct sp_sock wrong = {
+			.address = slot == 1 ? 0xdead000000000000ULL :
+				   slot == 2 ? 8 :
+					       0xffffffff81000000ULL,
+			.incarnation = fx->state->info[slot].incarnation,
+		};
+
+		assert_int_equal(bpf_map_update_elem(fx->pins.socks, &slot, &wrong, BPF_ANY), 0);
+	}
+	sp_fixture_flows(fx, CONNECTIONS);
+	assert_int_equal(sp_fixture_sum(fx, placed) + sp_fixture_sum(fx, steered), CONNECTIONS);
+}
+
+static void balance__changed_while_connections_wait__nobody_moves_and_it_is_in_force(struct sp_fixture *fx)
+{
+	bool was_attached;
+	__u32 before[WORKERS], all = 0;
+
+	sp_fixture_attach(fx);
+	sp_fixture_flows(fx, CONNECTIONS);
+	for (__u32 id = 0; id < WORKERS; id++)
+		before[id] = sp_fixture_waiting(fx, id);
+	require_ok(sp_swap_balance(SP_FIXTURE_BPFFS, &fx->pins, SP_BALANCE_LEAST_QUEUE, &was_attached));
+	assert_true(was_attached);
+	sp_fixture_look(fx);
+	assert_int_equal(fx->state->ctl.balance, SP_BALANCE_LEAST_QUEUE);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_waiting(fx, id, before[id]);
+	sp_fixture_flows(fx, CONNECTIONS);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_waiting(fx, id, CONNECTIONS / 2);
+	require_ok(sp_swap_balance(SP_FIXTURE_BPFFS, &fx->pins, SP_BALANCE_HASH, &was_attached));
+	sp_fixture_look(fx);
+	assert_int_equal(fx->state->ctl.balance, SP_BALANCE_HASH);
+	for (__u32 id = 0; id < WORKERS; id++)
+		all += sp_fixture_waiting(fx, id);
+	assert_int_equal(all, 2 * CONNECTIONS);
+	/* The meter of the fixture has the runs of the last program only. */
+	sp_pins_close(&fx->pins);
+}
+
+/* References to a map in the program as the kernel runs it, after the verifier. */
+static unsigned int count_references(int prog, int map)
+{
+	struct bpf_prog_info prog_info = { 0 };
+	struct bpf_map_info map_info = { 0 };
+	__u32 len = sizeof(map_info);
+	sp_autofree struct bpf_insn *insns = NULL;
+	unsigned int count = 0;
+
+	assert_int_equal(bpf_obj_get_info_by_fd(map, &map_info, &len), 0);
+	len = sizeof(prog_info);
+	assert_int_equal(bpf_obj_get_info_by_fd(prog, &prog_info, &len), 0);
+	insns = calloc(1, prog_info.xlated_prog_len);
+	assert_non_null(insns);
+	len = prog_info.xlated_prog_len;
+	prog_info = (struct bpf_prog_info){ .xlated_prog_insns = (__u64)(uintptr_t)insns,
+					    .xlated_prog_len = len };
+	len = sizeof(prog_info);
+	assert_int_equal(bpf_obj_get_info_by_fd(prog, &prog_info, &len), 0);
+	for (size_t i = 0; i < prog_info.xlated_prog_len / sizeof(*insns); i++)
+		count += insns[i].code == (BPF_LD | BPF_IMM | BPF_DW) &&
+			 insns[i].src_reg == BPF_PSEUDO_MAP_FD && (__u32)insns[i].imm == map_info.id;
+	return count;
+}
+
+static void balance__hash__the_program_in_the_kernel_has_nothing_of_it(struct sp_fixture *fx)
+{
+	struct sp_ctl ctl = { .protocol = SP_TCP };
+	struct sp_pins pins = SP_PINS_NONE;
+
+	(void)fx;
+	require_ok(sp_steer_load("by_hash", &ctl, 4, 1, &pins));
+	assert_int_equal(count_references(pins.prog, pins.socks), 0);
+	assert_true(count_references(pins.prog, pins.views) > 0);
+	sp_pins_close(&pins);
+
+	ctl.balance = SP_BALANCE_LEAST_QUEUE;
+	require_ok(sp_steer_load("by_load", &ctl, 4, 1, &pins));
+	assert_true(count_references(pins.prog, pins.socks) > 0);
+	sp_pins_close(&pins);
+}
+
+int main(int argc, char **argv)
+{
+#define BY_QUEUE(function, ...) \
+	SP_CASE(function, .protocols = SP_CASE_TCP, .balance = SP_BALANCE_LEAST_QUEUE, __VA_ARGS__)
+	static const struct sp_case cases[] = {
+		BY_QUEUE(balance__nobody_accepts__all_queues_are_equally_long, .places = SP_PLACE_ALL,
+			 .workers = WORKERS, .is_paused = true),
+		BY_QUEUE(balance__nobody_accepts__all_queues_are_equally_long, .places = SP_PLACE_V4,
+			 .workers = WORKERS, .is_paused = true, .hash = SP_HASH_KERNEL),
+		BY_QUEUE(balance__nothing_waits__the_hash_decides, .places = SP_PLACE_EACH_FAMILY,
+			 .workers = WORKERS),
+		BY_QUEUE(balance__weights__divide_the_queues, .places = SP_PLACE_V4, .workers = WORKERS,
+			 .is_paused = true),
+		BY_QUEUE(balance__slots_are_drained_and_ejected__they_get_nothing_and_come_back,
+			 .places = SP_PLACE_V4, .workers = WORKERS, .is_paused = true),
+		BY_QUEUE(balance__i2_a_worker_dies_unseen__its_connections_and_new_ones_go_to_the_shortest,
+			 .places = SP_PLACE_EACH_FAMILY, .workers = WORKERS, .is_paused = true),
+		BY_QUEUE(balance__i3_all_but_one_die__it_gets_everything, .places = SP_PLACE_V4,
+			 .workers = WORKERS, .is_paused = true),
+		BY_QUEUE(balance__a_newcomer_in_a_dead_slot__is_the_shortest_until_it_has_as_many,
+			 .places = SP_PLACE_V4, .workers = WORKERS, .is_paused = true),
+		BY_QUEUE(balance__more_workers_than_are_compared__queues_differ_by_little,
+			 .places = SP_PLACE_V4, .workers = MANY, .is_paused = true),
+		BY_QUEUE(balance__addresses_are_not_known__the_hash_decides, .places = SP_PLACE_V4,
+			 .workers = WORKERS, .is_paused = true),
+		BY_QUEUE(balance__addresses_are_wrong__no_connection_is_lost, .places = SP_PLACE_V4,
+			 .workers = WORKERS, .is_paused = true),
+		SP_CASE(balance__changed_while_connections_wait__nobody_moves_and_it_is_in_force,
+			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4, .workers = WORKERS,
+			.is_paused = true),
+		SP_CASE(balance__hash__the_program_in_the_kernel_has_nothing_of_it, .protocols = SP_CASE_TCP,
+			.places = SP_PLACE_V4),
+	};
+
+	return sp_fixture_main("balance", cases, SP_ARRAY_SIZE(cases), argc, argv);
+}
