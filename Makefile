@@ -225,6 +225,15 @@ bench: all $(BENCH) ## measure, as root, a quarter of an hour: BENCH_OPTIONS='--
 bench-write: all $(BENCH) ## the same, and put the tables into docs/benchmarks.md
 	$(Q)$(RUN_BENCH) --write docs/benchmarks.md
 
+# tests/bench/queue.sh runs it.
+QUEUE_BENCH := $(BUILD)/tests/bench/queue/queue
+$(QUEUE_BENCH): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/queue/*.c)) $(BUILD)/tests/libtests.a \
+	$(BUILD)/libsteadyport.a
+	$(say) LD $@
+	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) -lm -o $@
+.PHONY: bench-queue
+bench-queue: all $(QUEUE_BENCH) ## build the benchmark of placement by load; tests/bench/queue.sh runs it
+
 # The runner's own tests need nothing of steadyport.
 $(SELFTESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER)
 	$(say) LD $@

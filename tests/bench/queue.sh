@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# Runs the benchmark of placement by load, tests/bench/queue, in namespaces of its own; needs root.
+#
+#	tests/bench/queue.sh [OPTION...]    its options are told at the top of tests/bench/queue/main.c
+#
+#	BUILD=build         where it was built: make bench-queue
+set -euo pipefail
+
+BUILD=$(cd "${BUILD:-build}" && pwd)
+export STEADYPORT=${STEADYPORT:-$BUILD/steadyport}
+# shellcheck disable=SC2016 # to be expanded inside
+exec unshare -n -m --propagation private bash -euc '
+	mount -t bpf bpf /sys/fs/bpf
+	ip link set lo up
+	exec "$@"' bash "$BUILD/tests/bench/queue/queue" "$@"
