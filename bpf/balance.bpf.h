@@ -8,6 +8,7 @@
 
 #include <bpf/bpf_core_read.h>
 #include <steadyport/balance.h>
+#include "active.bpf.h"
 #include "maps.bpf.h"
 
 const volatile __u32 sp_balance = SP_BALANCE_HASH;
@@ -15,15 +16,29 @@ const volatile __u32 sp_balance = SP_BALANCE_HASH;
 #define SP_BALANCE_TRIES 2 /* workers that died just now and look idle */
 
 /*
- * What was placed with a listener and not accepted yet: half-open requests, too, or all SYNs of one round trip would go
- * to the same worker. The address may be that of a socket which is gone: then these are two wrong numbers.
+ * Handshakes that were placed with a listener and are not complete: without them all SYNs of one round trip would go to
+ * the same worker. The address may be that of a socket which is gone: then this is a wrong number, and so is the next.
  */
-static __always_inline __u32 waiting_at(__u64 sock)
+static __always_inline __u32 half_open_at(__u64 sock)
 {
-	struct inet_connection_sock *listener = (struct inet_connection_sock *)sock;
+	return BPF_CORE_READ((struct inet_connection_sock *)sock, icsk_accept_queue.qlen.counter);
+}
 
-	return BPF_CORE_READ((struct sock *)sock, sk_ack_backlog) +
-	       BPF_CORE_READ(listener, icsk_accept_queue.qlen.counter);
+static __always_inline __u32 queued_at(__u64 sock)
+{
+	return BPF_CORE_READ((struct sock *)sock, sk_ack_backlog);
+}
+
+/* Those in the accept queue are among them. Below 0 by one for a moment, when a worker left just as one was closed. */
+static __always_inline __u32 active_in(__u32 slot)
+{
+	struct sp_active *active = bpf_map_lookup_elem(&sp_active, &slot);
+	__s32 connections;
+
+	if (!active)
+		return 0;
+	connections = active->connections;
+	return connections & ~(connections >> 31); /* no branch for the verifier to follow */
 }
 
 /* SP_LOAD_UNKNOWN: weight 0, found empty since it was enrolled, or not known where its socket is. */
@@ -35,7 +50,10 @@ static __noinline __u64 load_of(__u32 slot)
 	if (!info || !sock || !sock->address || sock->incarnation != info->incarnation ||
 	    info->empty_seen == info->incarnation)
 		return SP_LOAD_UNKNOWN;
-	return sp_load(waiting_at(sock->address), info->weight);
+	return sp_load(half_open_at(sock->address) + (sp_balance == SP_BALANCE_LEAST_CONN ?
+							      active_in(slot) :
+							      queued_at(sock->address)),
+		       info->weight);
 }
 
 /* The lowest rank of all candidates. */
@@ -81,6 +99,22 @@ static __always_inline int balance(void *md, const struct sp_view *view, __u32 i
 			return SP_CHOICE(slot, SP_HOW_LOAD);
 	}
 	return choice;
+}
+
+/* Where connections are counted, one that leaves a closed listener is counted where it goes. */
+static __always_inline void count_moved(struct bpf_sock *migrating, __u32 slot)
+{
+	struct sp_info *info = bpf_map_lookup_elem(&sp_info, &slot);
+	struct sp_tag to = { .slot = slot, .is_counted = true };
+	__u64 cookie;
+
+	/* A half-open one is made from the new listener, whose tag it gets. */
+	if (!info || !is_open(migrating->state))
+		return;
+	to.worker = info->cookie;
+	cookie = bpf_get_socket_cookie(migrating);
+	if (!bpf_map_update_elem(&sp_moved, &cookie, &to, BPF_ANY))
+		count_active(&to, 1);
 }
 
 #endif

@@ -67,6 +67,30 @@ struct {
 	__type(value, struct sp_sock);
 } sp_socks SEC(".maps");
 
+/* The kernel wants BTF and no size for it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, struct sp_tag);
+} sp_tags SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, SP_SLOTS_MAX);
+	__type(key, __u32);
+	__type(value, struct sp_active);
+} sp_active SEC(".maps");
+
+/* Few: what waited in listeners that were closed, and still has its application. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct sp_tag);
+} sp_moved SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 64 * 1024);

@@ -172,7 +172,11 @@ static __noinline int steer_migrating(struct sk_reuseport_md *md, struct bpf_soc
 						 hash_migrating(migrating, ctl->key);
 	int choice = place(md, view, index, hash);
 
-	return choice < 0 ? finish(choice) : migrated(SP_CHOICE_SLOT(choice));
+	if (choice < 0)
+		return finish(choice);
+	if (sp_balance == SP_BALANCE_LEAST_CONN)
+		count_moved(migrating, SP_CHOICE_SLOT(choice));
+	return migrated(SP_CHOICE_SLOT(choice));
 }
 
 /* A new connection of a group that does not go by the hash alone. */

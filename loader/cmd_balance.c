@@ -5,6 +5,7 @@
 #include "cmd.h"
 #include "kernel.h"
 #include "log.h"
+#include "members.h"
 #include "render.h"
 #include "state.h"
 #include "steered.h"
@@ -15,6 +16,7 @@ static int change(const char *bpffs, struct sp_pins *pins, enum sp_balance balan
 {
 	const struct sp_reconcile_options options = { .may_be_partial = true };
 	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
+	sp_autogroups struct sp_groups *groups = NULL;
 	struct sp_ctl before;
 	int err;
 
@@ -22,7 +24,8 @@ static int change(const char *bpffs, struct sp_pins *pins, enum sp_balance balan
 		return sp_fail(-ENOMEM, "cannot change %s", pins->name);
 	err = sp_steered_reconcile(bpffs, pins, &options, result);
 	err = err ?: sp_state_read_ctl(pins, &before);
-	err = err ?: sp_steered_balance(bpffs, pins, balance);
+	err = err ?: sp_members_scan(0, &groups);
+	err = err ?: sp_steered_balance(bpffs, pins, balance, groups);
 	if (err)
 		return err;
 	if (before.balance == balance)

@@ -18,6 +18,7 @@
 #include "render.h"
 #include "socks.h"
 #include "steer.h"
+#include "tags.h"
 
 #define RELEASE_PATIENCE_MS 2000
 #define RELEASE_POLL_MS 10
@@ -111,8 +112,8 @@ static int put_in_slot(const struct sp_pins *pins, __u32 slot, int socket)
 }
 
 /* A slot whose very member still lives gets it back, as the worker it is; the others are dead. */
-static int restore_slot(const struct sp_pins *pins, const struct sp_group *group, struct sp_info *info,
-			__u32 slot)
+static int restore_slot(const struct sp_pins *pins, const struct sp_group *group, enum sp_balance balance,
+			struct sp_info *info, __u32 slot)
 {
 	const struct sp_member *member = find_member(group, info->cookie);
 	sp_autoclose int socket = -1;
@@ -122,6 +123,11 @@ static int restore_slot(const struct sp_pins *pins, const struct sp_group *group
 		info->state = SP_SLOT_FREE;
 	if (info->state != SP_SLOT_FREE && member && !member->is_connected)
 		err = sp_group_socket(member, &socket);
+	if (!err && balance == SP_BALANCE_LEAST_CONN) {
+		err = sp_tags_put(pins, slot, info->cookie, socket);
+		if (err)
+			return err;
+	}
 	if (!err) {
 		err = put_in_slot(pins, slot, socket);
 		if (err)
@@ -198,7 +204,7 @@ static int fill(const struct sp_pins *pins, const struct sp_group *group, struct
 
 	for (__u32 s = 0; !err && s < SP_SLOTS_MAX; s++)
 		if (dump->info[s].incarnation || dump->info[s].state != SP_SLOT_FREE)
-			err = restore_slot(pins, group, &dump->info[s], s);
+			err = restore_slot(pins, group, dump->ctl.balance, &dump->info[s], s);
 	err = err ?: restore_views(pins, dump);
 	err = err ?: restore_flows(pins, dump);
 	return err ?: restore_counters(pins, dump);

@@ -12,11 +12,19 @@
 #include "render.h"
 #include "report.h"
 #include "snapshot.h"
+#include "tags.h"
 #include "value.h"
 
 #define NS_PER_MS 1000000
 #define SLOTS_NAMED 8 /* slots that a sentence names one by one */
 #define TEXT_STRLEN 256
+
+/* null: nobody counts */
+static json_t *json_active(const struct sp_snapshot *s, __u32 slot)
+{
+	return s->state->ctl.balance == SP_BALANCE_LEAST_CONN ? json_integer(sp_tags_active(&s->pins, slot)) :
+								json_null();
+}
 
 static json_t *json_slot(const struct sp_report *r, __u32 slot)
 {
@@ -24,13 +32,13 @@ static json_t *json_slot(const struct sp_report *r, __u32 slot)
 	const struct sp_member *member = sp_snapshot_member(s, slot);
 	const struct sp_info *info = &s->state->info[slot];
 
-	return json_pack("{s:I, s:s, s:I, s:o, s:I, s:f, s:I, s:I, s:I, s:I, s:o}", "slot", (json_int_t)slot,
-			 "state", sp_snapshot_state_name(sp_snapshot_slot_state(s, slot)), "cookie",
-			 (json_int_t)info->cookie, "owners", sp_snapshot_json_owners(s, slot), "weight",
-			 (json_int_t)info->weight, "share", sp_report_share(r, slot), "backlog",
+	return json_pack("{s:I, s:s, s:I, s:o, s:I, s:f, s:I, s:I, s:o, s:I, s:I, s:o}", "slot",
+			 (json_int_t)slot, "state", sp_snapshot_state_name(sp_snapshot_slot_state(s, slot)),
+			 "cookie", (json_int_t)info->cookie, "owners", sp_snapshot_json_owners(s, slot),
+			 "weight", (json_int_t)info->weight, "share", sp_report_share(r, slot), "backlog",
 			 (json_int_t)(member ? member->backlog : 0), "backlog_max",
-			 (json_int_t)(member ? member->backlog_max : 0), "drops",
-			 (json_int_t)(member ? member->drops : 0), "incarnation",
+			 (json_int_t)(member ? member->backlog_max : 0), "active", json_active(s, slot),
+			 "drops", (json_int_t)(member ? member->drops : 0), "incarnation",
 			 (json_int_t)info->incarnation, "counters",
 			 sp_render_json_counters(sp_report_counters(r, slot)));
 }
@@ -145,35 +153,46 @@ static void add_slot(struct sp_render_table *table, const struct sp_report *r, _
 	if (!member) {
 		sp_render_cell(table, SP_PLAIN, "-");
 		sp_render_cell(table, SP_PLAIN, "-");
-		return;
+	} else {
+		sp_render_cell(table, member->drops ? SP_RED : SP_PLAIN, "%s",
+			       sp_render_count(member->drops, number));
+		if (is_udp)
+			sp_render_cell(table, SP_PLAIN, "%s", sp_render_bytes(member->backlog, number));
+		else
+			sp_render_cell(table, SP_PLAIN, "%u of %u", member->backlog, member->backlog_max);
 	}
-	sp_render_cell(table, member->drops ? SP_RED : SP_PLAIN, "%s",
-		       sp_render_count(member->drops, number));
-	if (is_udp)
-		sp_render_cell(table, SP_PLAIN, "%s", sp_render_bytes(member->backlog, number));
-	else
-		sp_render_cell(table, SP_PLAIN, "%u of %u", member->backlog, member->backlog_max);
+	if (s->state->ctl.balance == SP_BALANCE_LEAST_CONN)
+		cell_count(table, sp_tags_active(&s->pins, slot));
 }
 
 static int print_slots(const struct sp_report *r)
 {
 	const struct sp_ctl *ctl = &r->snapshot.state->ctl;
-	const struct sp_render_column columns[] = {
-		{ "SLOT", true },     { "STATE", false },
-		{ "OWNER", false },   { "WEIGHT", true },
-		{ "SHARE", true },    { "STEERED", true },
-		{ "REROUTED", true }, { ctl->protocol == SP_UDP ? "KEPT" : "MIGRATED", true },
-		{ "DROPS", true },    { "QUEUE", true },
+	const struct {
+		struct sp_render_column column;
+		bool is_shown;
+	} all[] = {
+		{ { "SLOT", true }, true },
+		{ { "STATE", false }, true },
+		{ { "OWNER", false }, true },
+		{ { "WEIGHT", true }, true },
+		{ { "SHARE", true }, true },
+		{ { "STEERED", true }, true },
+		{ { "REROUTED", true }, true },
+		{ { "PLACED", true }, ctl->balance != SP_BALANCE_HASH },
+		{ { ctl->protocol == SP_UDP ? "KEPT" : "MIGRATED", true }, true },
+		{ { "DROPS", true }, true },
+		{ { "QUEUE", true }, true },
+		{ { "ACTIVE", true }, ctl->balance == SP_BALANCE_LEAST_CONN },
 	};
-	const struct sp_render_column by_load[] = {
-		{ "SLOT", true },     { "STATE", false },  { "OWNER", false },	 { "WEIGHT", true },
-		{ "SHARE", true },    { "STEERED", true }, { "REROUTED", true }, { "PLACED", true },
-		{ "MIGRATED", true }, { "DROPS", true },   { "QUEUE", true },
-	};
-	sp_autotable struct sp_render_table *table =
-		ctl->balance == SP_BALANCE_HASH ? sp_render_table_new(columns, SP_ARRAY_SIZE(columns)) :
-						  sp_render_table_new(by_load, SP_ARRAY_SIZE(by_load));
+	struct sp_render_column columns[SP_ARRAY_SIZE(all)];
+	sp_autotable struct sp_render_table *table = NULL;
+	size_t ncolumns = 0;
 
+	for (size_t i = 0; i < SP_ARRAY_SIZE(all); i++)
+		if (all[i].is_shown)
+			columns[ncolumns++] = all[i].column;
+	table = sp_render_table_new(columns, ncolumns);
 	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++) {
 		if (sp_snapshot_slot_state(&r->snapshot, slot) != SP_SLOT_FREE)
 			add_slot(table, r, slot);

@@ -267,8 +267,9 @@ const struct sp_option sp_option_table[] = {
 		       "each packet, but `where` cannot compute it)",
 		       parse_hash },
 	[OPT_BALANCE] = { "balance", 0, "WHICH",
-			  "TCP: who gets a new connection: hash (default), or least-queue\n"
-			  "(the worker with the fewest that wait for its accept())",
+			  "TCP: who gets a new connection: hash (default), least-queue\n"
+			  "(the worker with the fewest that wait for its accept()) or\n"
+			  "least-conn (with those that it has accepted, too)",
 			  parse_balance },
 	[OPT_SEED] = { "seed", 0, "HEX", "key of the flow hash, 32 hex digits; default: random", parse_seed },
 	[OPT_FLOWS] = { "flows", 0, "N",
@@ -573,8 +574,9 @@ const struct sp_command sp_commands[] = {
 		.name = "balance",
 		.synopsis = "NAME WHICH",
 		.summary = "place new connections by load, or by the hash again",
-		.help = "WHICH is hash, or least-queue: the worker with the fewest connections that wait for\n"
-			"its accept(), the hash's own where none has fewer. TCP only. Connections stay.\n",
+		.help = "WHICH is hash; least-queue: the worker with the fewest connections that wait for its\n"
+			"accept(); or least-conn: with the fewest that wait or are open. The hash's own where\n"
+			"none has fewer. TCP only. Connections stay.\n",
 		.kind = SP_COMMAND_CHANGES,
 		.options = BIT(OPT_BPFFS),
 		.min_words = 2,

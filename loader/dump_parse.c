@@ -150,7 +150,7 @@ static void read_ctl(struct reader *r, const json_t *document, struct sp_dump *d
 	ctl->track = word(r, document, "track", track_name, SP_TRACK_OFF + 1);
 	/* Snapshots of ABI 2 have none. */
 	if (json_object_get(document, "balance"))
-		ctl->balance = word(r, document, "balance", balance_name, SP_BALANCE_LEAST_QUEUE + 1);
+		ctl->balance = word(r, document, "balance", balance_name, SP_BALANCE_LEAST_CONN + 1);
 	ctl->learn_ns = number(r, document, "learn_ns", INT64_MAX);
 	ctl->flow_idle_s = number(r, document, "flow_idle_s", INT32_MAX);
 	ctl->attached_at = number(r, document, "attached_at", INT64_MAX);

@@ -14,6 +14,7 @@
 #include "pin.h"
 #include "report.h"
 #include "state.h"
+#include "tags.h"
 #include "value.h"
 
 #define TYPE_METRICS "text/plain; version=0.0.4; charset=utf-8"
@@ -178,6 +179,7 @@ static void add_netstat(struct sp_exporter *e, const struct sp_snapshot *s)
 static void add_group(struct sp_exporter *e, const struct sp_tended *t)
 {
 	sp_autoreport struct sp_report report = SP_REPORT_NONE;
+	__u32 active[SP_SLOTS_MAX];
 	struct sp_metrics_group group = {
 		.name = t->config.name,
 		.endpoint = t->config.endpoint_text,
@@ -189,8 +191,10 @@ static void add_group(struct sp_exporter *e, const struct sp_tended *t)
 		.parked = sp_cared_parked(t->cared),
 	};
 
-	if (group.is_pinned && !sp_report_take(e->exported->bpffs, t->config.name, e->groups, &report))
+	if (group.is_pinned && !sp_report_take(e->exported->bpffs, t->config.name, e->groups, &report)) {
 		group.report = &report;
+		group.active = sp_tags_active_all(&report.snapshot.pins, report.snapshot.state, active);
+	}
 	sp_metrics_add_group(e->metrics, &group);
 	if (group.report)
 		add_netstat(e, &report.snapshot);

@@ -179,6 +179,8 @@ static void add_slot(struct sp_metrics *m, const struct sp_metrics_group *group,
 		add(m, is_udp ? BUFFER_LIMIT : QUEUE_LIMIT, member->backlog_max, LABELS);
 		add(m, DROPS, member->drops, LABELS);
 	}
+	if (group->active && sp_snapshot_slot_state(s, slot) != SP_SLOT_PARKED)
+		add(m, ACTIVE, group->active[slot], LABELS);
 #undef LABELS
 	add_counters(m, group->name, number, sp_report_counters(r, slot));
 }

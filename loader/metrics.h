@@ -43,6 +43,7 @@ struct sp_metrics_group {
 	bool is_pinned;
 	__u64 enrolments, deaths, wake_ups; /* since the daemon's start */
 	__u32 parked;
+	const __u32 *active; /* connections of each slot; NULL: nobody counts */
 	const struct sp_report *report; /* NULL: nothing is pinned, or it cannot be read */
 };
 

@@ -27,7 +27,10 @@
 	X(counters, SP_PIN_COUNTERS, 1) \
 	X(carried, SP_PIN_CARRIED, 2)   \
 	X(events, SP_PIN_EVENTS, 1)     \
-	X(socks, SP_PIN_SOCKS, 3)
+	X(socks, SP_PIN_SOCKS, 3)       \
+	X(tags, SP_PIN_TAGS, 3)         \
+	X(active, SP_PIN_ACTIVE, 3)     \
+	X(moved, SP_PIN_MOVED, 3)
 
 bool sp_name_is_valid(const char *name)
 {
@@ -47,6 +50,7 @@ void sp_pins_close(struct sp_pins *pins)
 #define CLOSE(member, file, since) sp_close_fd(&pins->member);
 	SP_PIN_LIST(CLOSE)
 #undef CLOSE
+	sp_close_fd(&pins->count);
 	sp_close_fd(&pins->old_counters);
 	sp_close_fd(&pins->old_carried);
 }
@@ -406,7 +410,10 @@ static int stage(const struct sp_pins *pins, const char *path)
 		return sp_fail(-errno, "cannot pin %s", file);
 	SP_PIN_LIST(PIN)
 #undef PIN
-	return 0;
+	if (pins->count < 0)
+		return 0;
+	snprintf(file, sizeof(file), "%s/" SP_PIN_COUNT, path);
+	return bpf_obj_pin(pins->count, file) ? sp_fail(-errno, "cannot pin %s", file) : 0;
 }
 
 static int stage_and_rename(const char *bpffs, const struct sp_pins *pins, unsigned int how)

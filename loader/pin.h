@@ -33,6 +33,10 @@ struct sp_pins {
 	int carried;
 	int events;
 	int socks;
+	int tags;
+	int active;
+	int moved;
+	int count; /* a link; only of what is to be published, and only if it is needed */
 	/* Of the program before, until an upgrade or a growth that replaced it is complete: its counts are in force. */
 	int old_counters;
 	int old_carried;
@@ -42,7 +46,8 @@ struct sp_pins {
 #define SP_PINS_NONE                                                                                      \
 	{                                                                                                 \
 		.prog = -1, .slots = -1, .views = -1, .ctl = -1, .info = -1, .flows = -1, .counters = -1, \
-		.carried = -1, .events = -1, .socks = -1, .old_counters = -1, .old_carried = -1           \
+		.carried = -1, .events = -1, .socks = -1, .tags = -1, .active = -1, .moved = -1,          \
+		.count = -1, .old_counters = -1, .old_carried = -1                                        \
 	}
 
 void sp_pins_close(struct sp_pins *pins);

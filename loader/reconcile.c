@@ -14,6 +14,7 @@
 #include "reconcile.h"
 #include "socks.h"
 #include "steer.h"
+#include "tags.h"
 #include "takeover.h"
 
 #define SCAN_TRIES 3
@@ -273,6 +274,8 @@ static int enrol_one(struct reconcile *r, const struct newcomer *n)
 		sp_autoclose int socket = -1;
 
 		err = sp_group_socket(n->member, &socket);
+		if (!err && r->state->ctl.balance == SP_BALANCE_LEAST_CONN)
+			err = sp_tags_put(r->pins, n->slot, info->cookie, socket);
 		if (!err)
 			err = put_in_slot(r, n->slot, socket);
 	}

@@ -12,6 +12,7 @@
 #include "state.h"
 #include "steer.h"
 #include "steer.skel.h"
+#include "tags.h"
 #include "value.h"
 
 #define COUNTER_SLOTS_MIN 16
@@ -52,6 +53,9 @@ static int take_fds(const struct steer *skel, struct sp_pins *pins)
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_carried), &pins->carried);
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_events), &pins->events);
 	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_socks), &pins->socks);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_tags), &pins->tags);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_active), &pins->active);
+	err = err ?: duplicate(bpf_map__fd(skel->maps.sp_moved), &pins->moved);
 	return err;
 }
 
@@ -114,7 +118,7 @@ static int load(const char *name, struct steer *skel, struct sp_pins *pins)
 		return sp_fail(err, "cannot keep the maps of %s open", name);
 	snprintf(pins->name, sizeof(pins->name), "%s", name);
 	pins->abi = SP_ABI_VERSION;
-	return 0;
+	return balance == SP_BALANCE_LEAST_CONN ? sp_tags_start(pins) : 0;
 }
 
 static int load_new(const char *name, const struct sp_ctl *ctl, __u32 nslots, __u32 nflows,
@@ -181,8 +185,13 @@ int sp_steer_reload(const struct sp_pins *old, const struct sp_ctl *ctl, __u32 n
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_info, old->info);
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_flows, old->flows);
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_events, old->events);
-	if (!err && old->socks >= 0)
+	/* Those that ABI 3 has added come all together. */
+	if (!err && old->abi >= 3) {
 		err = bpf_map__reuse_fd(skel->maps.sp_socks, old->socks);
+		err = err ?: bpf_map__reuse_fd(skel->maps.sp_tags, old->tags);
+		err = err ?: bpf_map__reuse_fd(skel->maps.sp_active, old->active);
+		err = err ?: bpf_map__reuse_fd(skel->maps.sp_moved, old->moved);
+	}
 	if (err)
 		return sp_fail(err, "cannot take the maps of %s over", old->name);
 	err = load(old->name, skel, &pins);

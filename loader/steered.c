@@ -14,6 +14,7 @@
 #include "steer.h"
 #include "steered.h"
 #include "swap.h"
+#include "tags.h"
 #include "value.h"
 
 #define LISTED_SLOTS_MAX 16
@@ -29,17 +30,32 @@ static int refuse_balance(const char *name, enum sp_balance balance)
 	return -EINVAL;
 }
 
-int sp_steered_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance balance)
+/* What the program counts by must be there before it is, and is in the way of nothing when it is gone. */
+int sp_steered_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance balance,
+		       const struct sp_groups *groups)
 {
+	sp_autostate struct sp_state *state = NULL;
+	const struct sp_group *group;
+	enum sp_balance before;
 	bool was_attached;
-	struct sp_ctl ctl;
-	int err = sp_state_read_ctl(pins, &ctl);
+	__u32 id;
+	int err = sp_state_read(pins, &state);
 
-	if (err || ctl.balance == balance)
+	if (err || state->ctl.balance == balance)
 		return err;
-	if (ctl.protocol == SP_UDP)
+	if (state->ctl.protocol == SP_UDP)
 		return refuse_balance(pins->name, balance);
-	return sp_swap_balance(bpffs, pins, balance, &was_attached);
+	err = sp_steer_program_id(pins, &id);
+	if (err)
+		return err;
+	before = state->ctl.balance;
+	group = sp_group_at(groups, &state->ctl, id);
+	if (balance == SP_BALANCE_LEAST_CONN)
+		err = sp_tags_put_all(pins, state, group);
+	err = err ?: sp_swap_balance(bpffs, pins, balance, &was_attached);
+	if (err ? balance == SP_BALANCE_LEAST_CONN : before == SP_BALANCE_LEAST_CONN)
+		sp_tags_take_all(pins, state, group);
+	return err;
 }
 
 /* --- attach --- */

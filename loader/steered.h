@@ -70,11 +70,13 @@ int sp_steered_make_room(const char *bpffs, struct sp_pins *pins, struct sp_reco
 
 /**
  * sp_steered_balance - place connections in another way from now on; nobody moves
- * @pins: those of another program afterwards
+ * @pins:   those of another program afterwards
+ * @groups: a scan
  * Returns 0; -EINVAL (logged) for UDP; other -errno (logged), also where this kernel does not allow it: the group is
  * steered as before then.
  */
-int sp_steered_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance balance);
+int sp_steered_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance balance,
+		       const struct sp_groups *groups);
 
 /* True when the group is the one that these pins are for. */
 bool sp_steered_is_at(const struct sp_ctl *ctl, const struct sp_group *group);

@@ -506,12 +506,12 @@ static void make_room(struct sp_tended *t, const char *bpffs)
 }
 
 /* Asked for once: where it is refused the log says so, and the group is steered as before. */
-static void change_balance(struct sp_tended *t, const char *bpffs)
+static void change_balance(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
 {
 	if (!t->is_balance_due)
 		return;
 	t->is_balance_due = false;
-	if (sp_steered_balance(bpffs, &t->pins, t->config.balance) ||
+	if (sp_steered_balance(bpffs, &t->pins, t->config.balance, groups) ||
 	    sp_steer_program_id(&t->pins, &t->program_id))
 		return;
 	sp_tell("%s: new connections are placed by %s now; none has moved", t->config.name,
@@ -694,7 +694,7 @@ void sp_tend_end(struct sp_tended *t, const char *bpffs, const struct sp_groups 
 		end_job(t, groups, job->err);
 	if (job && !job->err) {
 		make_room(t, bpffs);
-		change_balance(t, bpffs);
+		change_balance(t, bpffs, groups);
 	}
 	is_steered = t->state == SP_TEND_STEERED || t->state == SP_TEND_GONE;
 	care_for(t, groups, job ? job->err : is_steered ? 0 : -EPERM);

@@ -23,6 +23,7 @@ static const char *const hash_words[] = {
 static const char *const balance_words[] = {
 	[SP_BALANCE_HASH] = "hash",
 	[SP_BALANCE_LEAST_QUEUE] = "least-queue",
+	[SP_BALANCE_LEAST_CONN] = "least-conn",
 };
 
 const char *sp_value_track_name(enum sp_track track)
@@ -168,7 +169,7 @@ const char *sp_value_balance(const char *text, enum sp_balance *ret)
 	int word = sp_value_word(text, balance_words, SP_ARRAY_SIZE(balance_words));
 
 	if (word < 0)
-		return "it is one of hash, least-queue";
+		return "it is one of hash, least-queue, least-conn";
 	*ret = word;
 	return NULL;
 }

@@ -74,6 +74,7 @@ enum sp_track {
 enum sp_balance {
 	SP_BALANCE_HASH = 0,
 	SP_BALANCE_LEAST_QUEUE = 1, /* TCP: the worker with the fewest connections that wait to be accepted */
+	SP_BALANCE_LEAST_CONN = 2, /* TCP: with those that it has accepted and not closed, too */
 };
 
 /* The one element of sp_ctl. The first cache line is all that a packet reads. */
@@ -137,6 +138,22 @@ struct sp_sock {
 	__u64 address; /* of the struct sock; 0: not known */
 	__u32 incarnation; /* of the slot */
 	__u32 pad;
+};
+
+/*
+ * What a listener carries in sp_tags (SK_STORAGE) while its connections are counted. The kernel copies it to each
+ * connection (BPF_F_CLONE), so whose that is is known for sure, whatever became of the SYN. A value of sp_moved, too: where
+ * a connection is now that was taken out of a closed listener; the key is its cookie.
+ */
+struct sp_tag {
+	__u64 worker; /* cookie of the listener: sp_info names the slot's by it */
+	__u32 slot;
+	__u32 is_counted; /* of a connection: it is in sp_active */
+};
+
+/* One element of sp_active for each slot: what only the kernel counts. */
+struct sp_active {
+	__u32 connections; /* established, and not closed by the worker */
 };
 
 /* A kept flow: the value of sp_flows; the key is the 64-bit flow hash. */
@@ -243,7 +260,11 @@ struct sp_watch_event {
 #define SP_PIN_COUNTERS "sp_counters"
 #define SP_PIN_CARRIED "sp_carried" /* since ABI 2 */
 #define SP_PIN_EVENTS "sp_events"
-#define SP_PIN_SOCKS "sp_socks" /* since ABI 3 */
+#define SP_PIN_SOCKS "sp_socks" /* since ABI 3, as those that follow */
+#define SP_PIN_TAGS "sp_tags"
+#define SP_PIN_ACTIVE "sp_active"
+#define SP_PIN_MOVED "sp_moved"
+#define SP_PIN_COUNT "sp_count" /* a link, with SP_BALANCE_LEAST_CONN only */
 
 _Static_assert(SP_BUCKETS == SP_BUCKET_MASK + 1, "buckets are a power of two");
 _Static_assert(SP_SLOTS_MAX < SP_SLOT_NONE, "a slot fits an owner entry");
@@ -251,6 +272,7 @@ _Static_assert(sizeof(struct sp_view) == 24 + SP_SLOTS_MAX / 8 + SP_BUCKETS / 8 
 	       "no padding");
 _Static_assert(sizeof(struct sp_ctl) == 64 + 72, "the hot part is one cache line");
 _Static_assert(sizeof(struct sp_info) == 64, "one cache line");
+_Static_assert(sizeof(struct sp_tag) == 16, "no padding");
 _Static_assert(sizeof(struct sp_sock) == 16, "no padding");
 _Static_assert(sizeof(struct sp_flow) == 12, "no padding");
 _Static_assert(sizeof(struct sp_event) == 24, "no padding");

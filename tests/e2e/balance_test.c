@@ -124,8 +124,9 @@ static void e2e__balance_changed_under_traffic__nothing_is_lost_and_the_group_go
 	expect_balance("hash");
 	assert_int_equal(sp_lab_address("127.0.0.1", &address), 0);
 	sp_knock_start(&knocker, &address, crew.port, PER_S);
-	for (int i = 0; i < 4; i++) {
-		const char *which = i % 2 ? "hash" : "least-queue";
+	for (int i = 0; i < 6; i++) {
+		static const char *const all[] = { "least-queue", "least-conn", "hash" };
+		const char *which = all[i % 3];
 
 		sp_knock_wait(&knocker, PER_S / 4);
 		assert_non_null(strstr(sp_run("balance", NAME, which)->out, which));
@@ -175,6 +176,42 @@ static void e2e__worker_stopped_under_load__only_what_waits_there_waits_until_it
 	sp_knock_free(&knocker);
 }
 
+/* Opened one by one, accepted at once, and never closed; nobody of ours runs meanwhile. */
+static void e2e__64_long_lived_connections_on_8_workers__8_on_each(void **state)
+{
+	struct sp_lab_flows flows = SP_LAB_NO_FLOWS;
+	static int owners[64];
+	int count[8] = { 0 };
+	struct sp_address address;
+	json_t *status, *slot;
+	size_t i;
+
+	(void)state;
+	sp_crew_start(&crew, SP_TCP, "127.0.0.1", 0, 8, NULL);
+	assert_int_equal(sp_lab_address("127.0.0.1", &address), 0);
+	sp_run("attach", NAME, crew.endpoint, "--balance", "least-conn");
+	assert_int_equal(sp_lab_open_as(SP_LAB_WAITS, SP_TCP, &address, crew.port, 0, 64, SP_RUN_DEADLINE_MS,
+					&flows),
+			 0);
+	status = sp_run_json("status", NAME);
+	json_array_foreach(sp_json_array(status, "slots"), i, slot)
+		assert_int_equal(sp_json_int(slot, "active"), 8);
+	json_decref(status);
+	assert_non_null(strstr(sp_run("status", NAME)->out, "ACTIVE"));
+	assert_int_equal(sp_lab_ask(&flows), 0);
+	assert_int_equal(sp_lab_answers(&flows, SP_RUN_DEADLINE_MS, owners), 0);
+	for (i = 0; i < 64; i++)
+		count[owners[i]]++;
+	for (i = 0; i < 8; i++) {
+		printf("%d ", count[i]);
+		assert_int_equal(count[i], 8);
+	}
+	printf("of 64 connections on each worker\n");
+	sp_lab_close_flows(&flows);
+	sp_run("detach", NAME);
+	sp_left_nothing(crew.port);
+}
+
 static void e2e__balance_of_udp__refused_and_nothing_is_left(void **state)
 {
 	const struct sp_run *run;
@@ -219,43 +256,6 @@ static void e2e__upgrade_from_abi_2__the_hash_stays_and_balance_can_be_changed(v
 	sp_crowd_close(&crowd);
 }
 
-/* Whoever comes next completes it, or it never was; what status says is what the program does. */
-static void e2e__balance_killed_at_any_call__it_is_the_old_or_the_new_one(void **state)
-{
-	static const char *const change[] = { "steadyport", "balance", NAME, "least-queue", NULL };
-	bool was_killed = true, was_old = false, was_new = false;
-
-	(void)state;
-	start_paused();
-	for (unsigned int nth = 1; was_killed; nth++) {
-		struct sp_crowd crowd;
-		struct sp_run run;
-		json_t *status;
-		bool is_new;
-
-		sp_run("attach", NAME, crew.endpoint);
-		was_killed = sp_kill_run(&run, nth, change);
-		sp_run_free(&run);
-		assert_true(sp_left_attached(crew.port));
-		sp_run("sync", NAME);
-		assert_false(sp_left_staging(NAME));
-		status = sp_run_json("status", NAME);
-		is_new = !strcmp(sp_json_text(status, "balance"), "least-queue");
-		json_decref(status);
-		sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, 60);
-		assert_int_equal(counted("placed") > 0, is_new);
-		sp_crowd_close(&crowd);
-		was_old |= !is_new;
-		was_new |= is_new && was_killed;
-		sp_run("detach", NAME);
-		sp_left_nothing(crew.port);
-		sp_crew_dismiss(&crew);
-		start_paused();
-	}
-	assert_true(was_old);
-	assert_true(was_new);
-}
-
 static int teardown(void **state)
 {
 	sp_knock_free(&knocker);
@@ -269,10 +269,10 @@ int main(void)
 		CASE(e2e__balance_at_the_attach__queues_are_even_and_status_says_how),
 		CASE(e2e__balance_changed_under_traffic__nothing_is_lost_and_the_group_goes_on),
 		CASE(e2e__worker_stopped_under_load__only_what_waits_there_waits_until_it_goes_on),
+		CASE(e2e__64_long_lived_connections_on_8_workers__8_on_each),
 		CASE(e2e__balance_of_udp__refused_and_nothing_is_left),
 		CASE(e2e__balance_that_is_none__exit_2_and_of_no_group_exit_3),
 		CASE(e2e__upgrade_from_abi_2__the_hash_stays_and_balance_can_be_changed),
-		CASE(e2e__balance_killed_at_any_call__it_is_the_old_or_the_new_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,4 +44,7 @@ void sp_old_make(const char *name, __u32 abi)
 	if (abi < 2)
 		forget(name, SP_PIN_CARRIED);
 	forget(name, SP_PIN_SOCKS);
+	forget(name, SP_PIN_TAGS);
+	forget(name, SP_PIN_ACTIVE);
+	forget(name, SP_PIN_MOVED);
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* Placement by the length of the accept queues. */
+/* Placement by the length of the accept queues, and by connections. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <bpf/bpf.h>
 #include "fixture.h"
 #include "steer.h"
+#include "steered.h"
 #include "swap.h"
+#include "tags.h"
 
 #define WORKERS 4
 #define MANY 40 /* more than are compared with each other */
@@ -222,6 +225,187 @@ static void balance__changed_while_connections_wait__nobody_moves_and_it_is_in_f
 	sp_pins_close(&fx->pins);
 }
 
+static void require_active(struct sp_fixture *fx, __u32 id, __u32 expected)
+{
+	__u32 slot = sp_fixture_slot(fx, id);
+	__u64 deadline = sp_lab_now_ms() + SP_FIXTURE_PATIENCE_MS;
+	__u32 active = sp_tags_active(&fx->pins, slot);
+
+	/* A worker that has closed is ahead of what its socket does next. */
+	while (active != expected && sp_lab_left_ms(deadline)) {
+		poll(NULL, 0, 1);
+		active = sp_tags_active(&fx->pins, slot);
+	}
+	if (active != expected)
+		fail_msg("worker %u has %u connections, not %u", id, active, expected);
+}
+
+/* Accepted at once, and open until the client asks. */
+static struct sp_flow_set *open_long_lived(struct sp_fixture *fx, size_t count)
+{
+	fx->manner = SP_LAB_WAITS;
+	return sp_fixture_flows(fx, count);
+}
+
+static void end_long_lived(struct sp_fixture *fx, struct sp_flow_set *set)
+{
+	require_ok(sp_lab_ask(&set->lab));
+	sp_fixture_answers(fx, set);
+}
+
+static void
+least_conn__connections_that_stay_open__are_evenly_spread_whoever_has_accepted(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	set = open_long_lived(fx, 64);
+	for (__u32 id = 0; id < fx->nworkers; id++)
+		require_active(fx, id, 64 / fx->nworkers);
+	end_long_lived(fx, set);
+	for (__u32 id = 0; id < fx->nworkers; id++) {
+		assert_int_equal(sp_fixture_count(set, id), 64 / fx->nworkers);
+		require_active(fx, id, 0);
+	}
+}
+
+static void least_conn__some_end__new_ones_go_where_they_were(struct sp_fixture *fx)
+{
+	struct sp_flow_set *first, *second, *third;
+
+	sp_fixture_attach(fx);
+	first = open_long_lived(fx, 40);
+	second = open_long_lived(fx, 40);
+	end_long_lived(fx, first);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 10);
+	third = open_long_lived(fx, 60);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 25);
+	end_long_lived(fx, second);
+	end_long_lived(fx, third);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 0);
+}
+
+static void least_conn__weights__divide_the_connections(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	change(fx, SP_CHANGE_WEIGHT, 1, 300);
+	change(fx, SP_CHANGE_WEIGHT, 2, 50);
+	change(fx, SP_CHANGE_WEIGHT, 3, 0);
+	open_long_lived(fx, 90);
+	require_active(fx, 0, 20);
+	require_active(fx, 1, 60);
+	require_active(fx, 2, 10);
+	require_active(fx, 3, 0);
+}
+
+/* Eject and undrain change the incarnation; the connections are the worker's all the same. */
+static void least_conn__slot_is_ejected_and_comes_back__what_it_has_still_counts(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	set = open_long_lived(fx, 40);
+	change(fx, SP_CHANGE_EJECT, 3, 0);
+	require_active(fx, 3, 10);
+	change(fx, SP_CHANGE_UNDRAIN, 3, 0);
+	end_long_lived(fx, set);
+	require_active(fx, 3, 0);
+	open_long_lived(fx, 40);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 10);
+}
+
+/* What waited for the dead one counts where it is now, there and only there. */
+static void
+least_conn__listener_dies_with_connections_waiting__they_count_where_they_go(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	set = sp_fixture_flows(fx, 4 * 12);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 12);
+	sp_fixture_kill(fx, 2);
+	for (__u32 id = 0; id < WORKERS; id++)
+		if (id != 2)
+			require_active(fx, id, 16);
+	sp_fixture_kill(fx, 3);
+	require_active(fx, 0, 24);
+	require_active(fx, 1, 24);
+	sp_fixture_resume(fx);
+	sp_fixture_answers(fx, set);
+	require_active(fx, 0, 0);
+	require_active(fx, 1, 0);
+	assert_int_equal(sp_fixture_count(set, 0) + sp_fixture_count(set, 1), 48);
+}
+
+/* The old worker serves on what it has accepted, as one does that is told to end in peace. */
+static void least_conn__newcomer_takes_the_slot_of_one_that_serves_on__it_starts_at_0(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+	__u32 newcomer;
+
+	sp_fixture_attach(fx);
+	set = open_long_lived(fx, 40);
+	require_active(fx, 1, 10);
+	assert_int_equal(sp_lab_close(&fx->workers[1]), 0);
+	newcomer = sp_fixture_join(fx);
+	sp_fixture_sync(fx);
+	require_active(fx, newcomer, 0);
+	open_long_lived(fx, 10);
+	require_active(fx, newcomer, 10);
+	end_long_lived(fx, set);
+	assert_int_equal(sp_fixture_count(set, 1), 10);
+	for (__u32 id = 0; id < newcomer; id++)
+		if (id != 1)
+			require_active(fx, id, 0);
+	require_active(fx, newcomer, 10);
+}
+
+static void change_balance(struct sp_fixture *fx, enum sp_balance balance)
+{
+	sp_autogroups struct sp_groups *groups = NULL;
+
+	require_ok(sp_members_scan(0, &groups));
+	require_ok(sp_steered_balance(SP_FIXTURE_BPFFS, &fx->pins, balance, groups));
+	sp_fixture_look(fx);
+	assert_int_equal(fx->state->ctl.balance, balance);
+}
+
+static void least_conn__changed_under_connections__counts_from_then_on_and_ends_with_it(struct sp_fixture *fx)
+{
+	struct sp_flow_set *before, *set;
+
+	sp_fixture_attach(fx);
+	before = open_long_lived(fx, 40);
+	change_balance(fx, SP_BALANCE_LEAST_CONN);
+	set = open_long_lived(fx, 40);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 10);
+	/* Those from before are not known, and do not count when they end. */
+	end_long_lived(fx, before);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 10);
+	/* Replaced by itself: two programs count for a moment, and each connection once. */
+	{
+		bool was_attached;
+
+		require_ok(sp_swap(SP_FIXTURE_BPFFS, &fx->pins, 0, &was_attached));
+	}
+	end_long_lived(fx, set);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 0);
+	change_balance(fx, SP_BALANCE_HASH);
+	set = open_long_lived(fx, 40);
+	for (__u32 id = 0; id < WORKERS; id++)
+		require_active(fx, id, 0);
+	end_long_lived(fx, set);
+	sp_pins_close(&fx->pins);
+}
+
 /* References to a map in the program as the kernel runs it, after the verifier. */
 static unsigned int count_references(int prog, int map)
 {
@@ -255,17 +439,22 @@ static void balance__hash__the_program_in_the_kernel_has_nothing_of_it(struct sp
 	(void)fx;
 	require_ok(sp_steer_load("by_hash", &ctl, 4, 1, &pins));
 	assert_int_equal(count_references(pins.prog, pins.socks), 0);
+	assert_int_equal(count_references(pins.prog, pins.active), 0);
 	assert_true(count_references(pins.prog, pins.views) > 0);
 	sp_pins_close(&pins);
 
 	ctl.balance = SP_BALANCE_LEAST_QUEUE;
 	require_ok(sp_steer_load("by_load", &ctl, 4, 1, &pins));
 	assert_true(count_references(pins.prog, pins.socks) > 0);
+	assert_int_equal(count_references(pins.prog, pins.active), 0);
+	assert_true(pins.count < 0);
 	sp_pins_close(&pins);
 }
 
 int main(int argc, char **argv)
 {
+#define BY_CONNECTIONS(function, ...) \
+	SP_CASE(function, .protocols = SP_CASE_TCP, .balance = SP_BALANCE_LEAST_CONN, __VA_ARGS__)
 #define BY_QUEUE(function, ...) \
 	SP_CASE(function, .protocols = SP_CASE_TCP, .balance = SP_BALANCE_LEAST_QUEUE, __VA_ARGS__)
 	static const struct sp_case cases[] = {
@@ -294,6 +483,20 @@ int main(int argc, char **argv)
 		SP_CASE(balance__changed_while_connections_wait__nobody_moves_and_it_is_in_force,
 			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4, .workers = WORKERS,
 			.is_paused = true),
+		BY_CONNECTIONS(least_conn__connections_that_stay_open__are_evenly_spread_whoever_has_accepted,
+			       .places = SP_PLACE_ALL, .workers = 8),
+		BY_CONNECTIONS(least_conn__some_end__new_ones_go_where_they_were, .places = SP_PLACE_V4,
+			       .workers = WORKERS),
+		BY_CONNECTIONS(least_conn__weights__divide_the_connections, .places = SP_PLACE_V4,
+			       .workers = WORKERS),
+		BY_CONNECTIONS(least_conn__slot_is_ejected_and_comes_back__what_it_has_still_counts,
+			       .places = SP_PLACE_V4, .workers = WORKERS),
+		BY_CONNECTIONS(least_conn__listener_dies_with_connections_waiting__they_count_where_they_go,
+			       .places = SP_PLACE_EACH_FAMILY, .workers = WORKERS, .is_paused = true),
+		BY_CONNECTIONS(least_conn__newcomer_takes_the_slot_of_one_that_serves_on__it_starts_at_0,
+			       .places = SP_PLACE_V4, .workers = WORKERS),
+		SP_CASE(least_conn__changed_under_connections__counts_from_then_on_and_ends_with_it,
+			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4, .workers = WORKERS),
 		SP_CASE(balance__hash__the_program_in_the_kernel_has_nothing_of_it, .protocols = SP_CASE_TCP,
 			.places = SP_PLACE_V4),
 	};

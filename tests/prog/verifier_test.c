@@ -73,7 +73,8 @@ static unsigned int read_stack(const char *log)
 
 static void report(const char *program, const char *log)
 {
-	struct budget *budget = budget_of(is_by_load ? "sp_steer_by_load" : program);
+	struct budget *budget =
+		budget_of(is_by_load && !strcmp(program, "sp_steer") ? "sp_steer_by_load" : program);
 	const char *at = strstr(log, "processed ");
 	unsigned int insns, stack;
 	bool is_over;
@@ -144,7 +145,7 @@ static void verifier__every_program__keeps_its_budget(void **state)
 	printf(REPORT "Linux %s\n", kernel.release);
 	printf(REPORT "%-15s %-30s %7s %7s %6s %6s\n", "PROGRAM", "", "INSNS", "BUDGET", "STACK", "BUDGET");
 	for (enum sp_hash hash = SP_HASH_SIPHASH; hash <= SP_HASH_KERNEL; hash++) {
-		for (enum sp_balance balance = SP_BALANCE_HASH; balance <= SP_BALANCE_LEAST_QUEUE; balance++)
+		for (enum sp_balance balance = SP_BALANCE_HASH; balance <= SP_BALANCE_LEAST_CONN; balance++)
 			load_steer(SP_TCP, hash, SP_TRACK_TRANSITION, balance);
 		for (enum sp_track track = SP_TRACK_TRANSITION; track <= SP_TRACK_OFF; track++)
 			load_steer(SP_UDP, hash, track, SP_BALANCE_HASH);

@@ -364,7 +364,7 @@ static void parse__bad_values__refused_with_the_reason(void **state)
 		{ "attach a b --learn 25h", "with its unit" },
 		{ "attach a b --learn 9999999999s", "with its unit" },
 		{ "attach a b --track sometimes", "transition, always, off" },
-		{ "attach a b --balance evenly", "hash, least-queue" },
+		{ "attach a b --balance evenly", "hash, least-queue, least-conn" },
 		{ "attach a b --hash md5", "siphash, kernel" },
 		{ "attach a b --seed 00", "32 hexadecimal" },
 		{ "attach a b --seed 0001020304050607080900gg0c0d0e0f", "32 hexadecimal" },
@@ -491,6 +491,7 @@ static void names__of_track_hash_and_balance__what_the_options_take(void **state
 	assert_string_equal(sp_value_track_name(SP_TRACK_OFF), "off");
 	assert_string_equal(sp_value_balance_name(SP_BALANCE_HASH), "hash");
 	assert_string_equal(sp_value_balance_name(SP_BALANCE_LEAST_QUEUE), "least-queue");
+	assert_string_equal(sp_value_balance_name(SP_BALANCE_LEAST_CONN), "least-conn");
 	assert_string_equal(sp_value_hash_name(SP_HASH_SIPHASH), "siphash");
 	assert_string_equal(sp_value_hash_name(SP_HASH_KERNEL), "kernel");
 }

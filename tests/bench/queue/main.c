@@ -37,6 +37,7 @@ static const struct contender contenders[] = {
 	{ "kernel's hash", NULL },
 	{ "`hash`", "hash" },
 	{ "`least-queue`", "least-queue" },
+	{ "`least-conn`", "least-conn" },
 };
 
 #define NCONTENDERS SP_ARRAY_SIZE(contenders)
@@ -159,21 +160,22 @@ static void compare_at(struct load *load)
 static void print_cost(void)
 {
 	static const unsigned int slots[] = { 2, 8, 32, 1024 };
-	static const char *const balances[] = { "hash", "least-queue" };
+	static const char *const balances[] = { "hash", "least-queue", "least-conn" };
 
-	printf("| slots | `hash` | `least-queue`, nothing waits | `least-queue`, all queues are long |\n"
-	       "|---|---|---|---|\n");
+	printf("| slots | `hash` | `least-queue`, nothing waits | the same, all queues are long | `least-conn`, the same |\n"
+	       "|---|---|---|---|---|\n");
 	nrounds = COST_ROUNDS;
 	for (size_t i = 0; i < SP_ARRAY_SIZE(slots); i++) {
-		struct rounds cost[3];
+		struct rounds cost[4];
 
 		for (unsigned int round = 0; round < nrounds; round++) {
 			cost[0].value[round] = live_cost(binary, balances[0], slots[i], 1);
 			cost[1].value[round] = live_cost(binary, balances[1], slots[i], 1);
 			cost[2].value[round] = live_cost(binary, balances[1], slots[i], 0);
+			cost[3].value[round] = live_cost(binary, balances[2], slots[i], 0);
 		}
-		printf("| %u | %.0f ns | %.0f ns | %.0f ns |\n", slots[i], median(&cost[0]), median(&cost[1]),
-		       median(&cost[2]));
+		printf("| %u | %.0f ns | %.0f ns | %.0f ns | %.0f ns |\n", slots[i], median(&cost[0]),
+		       median(&cost[1]), median(&cost[2]), median(&cost[3]));
 		fflush(stdout);
 	}
 }

@@ -304,6 +304,12 @@ long bpf_probe_read_kernel(void *to, __u32 size, const void *from)
 	return 0;
 }
 
+__u64 bpf_get_socket_cookie(void *sk)
+{
+	(void)sk;
+	sp_report_violation("the program counts connections of a group that is steered by the hash");
+}
+
 __u64 bpf_ktime_get_ns(void)
 {
 	return sp_sim.now_ns;

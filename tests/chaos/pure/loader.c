@@ -45,6 +45,10 @@ static const struct sp_pins pins = {
 	.carried = FD_CARRIED,
 	.events = -1,
 	.socks = FD_SOCKS,
+	.tags = -1,
+	.active = -1,
+	.moved = -1,
+	.count = -1,
 	.old_counters = -1,
 	.old_carried = -1,
 };

@@ -19,6 +19,7 @@ long bpf_probe_read_kernel(void *to, __u32 size, const void *from);
 void *bpf_ringbuf_reserve(void *ringbuf, __u64 size, __u64 flags);
 void bpf_ringbuf_submit(void *data, __u64 flags);
 __u64 bpf_ktime_get_ns(void);
+__u64 bpf_get_socket_cookie(void *sk);
 
 static struct sp_fuzz_kernel *kernel;
 static const struct sp_fuzz_packet *packet;
@@ -144,6 +145,11 @@ long bpf_probe_read_kernel(void *to, __u32 size, const void *from)
 	sp_must(slot < SP_SLOTS_MAX, "the program reads where no socket is");
 	memcpy(to, &kernel->waiting[slot], size);
 	return 0;
+}
+
+__u64 bpf_get_socket_cookie(void *sk)
+{
+	return (__u64)(uintptr_t)sk;
 }
 
 __u64 bpf_ktime_get_ns(void)
