@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Runs the benchmark of placement by load, tests/bench/queue, in namespaces of its own; needs root. It has a higher
-# priority than others: it sleeps most of the time, and what else the machine does is not to be measured.
+# Runs the benchmark of placement by load, tests/bench/queue, in namespaces of its own; needs root. It goes
+# before all others: it sleeps most of the time, and what else the machine does is not to be measured.
 #
 #	tests/bench/queue.sh [OPTION...]    its options are told at the top of tests/bench/queue/main.c
 #
@@ -15,4 +15,4 @@ export STEADYPORT=${STEADYPORT:-$BUILD/steadyport}
 exec unshare -n -m --propagation private bash -euc '
 	mount -t bpf bpf /sys/fs/bpf
 	ip link set lo up
-	exec nice -n -10 "$@"' bash "$BUILD/tests/bench/queue/queue" "$@"
+	exec chrt --rr 1 "$@"' bash "$BUILD/tests/bench/queue/queue" "$@"

@@ -17,6 +17,7 @@
 #include "members.h"
 #include "netns.h"
 #include "steer.h"
+#include "value.h"
 
 #define FIRST_PORT 20000 /* below the ports that the kernel hands out */
 #define FIRST_SOURCE 1024
@@ -269,6 +270,19 @@ __u32 sp_fixture_slot(struct sp_fixture *fx, __u32 id)
 	return SP_SLOT_NONE;
 }
 
+/* A case's own, or what $TEST_BALANCE says for all that have none: all that holds by the hash shall hold by load. */
+static enum sp_balance balance_of(const struct sp_fixture *fx)
+{
+	const char *asked = getenv("TEST_BALANCE");
+	enum sp_balance balance = fx->what->balance;
+
+	if (fx->protocol == SP_UDP)
+		return SP_BALANCE_HASH;
+	if (asked && balance == SP_BALANCE_HASH && sp_value_balance(asked, &balance))
+		fail_msg("TEST_BALANCE=%s is none", asked);
+	return balance;
+}
+
 static void ctl_of(const struct sp_fixture *fx, const struct sp_group *group, struct sp_ctl *ret_ctl)
 {
 	*ret_ctl = (struct sp_ctl){
@@ -281,7 +295,7 @@ static void ctl_of(const struct sp_fixture *fx, const struct sp_group *group, st
 		.uid = group->uid,
 		.hash = fx->what->hash,
 		.track = fx->what->track,
-		.balance = fx->protocol == SP_TCP ? fx->what->balance : SP_BALANCE_HASH,
+		.balance = balance_of(fx),
 		.learn_ns = fx->learn_ns,
 		.key = { 0x0706050403020100ULL, 0x0f0e0d0c0b0a0908ULL },
 	};
@@ -457,6 +471,11 @@ static bool is_alive(const struct sp_fixture *fx, int id)
 	return id >= 0 && (__u32)id < fx->nworkers && !fx->is_dead[id];
 }
 
+static bool is_by_load(const struct sp_fixture *fx)
+{
+	return fx->state && fx->state->ctl.balance != SP_BALANCE_HASH;
+}
+
 void sp_fixture_require_still(struct sp_fixture *fx, const struct sp_flow_set *set, const char *file,
 			      int line)
 {
@@ -466,7 +485,8 @@ void sp_fixture_require_still(struct sp_fixture *fx, const struct sp_flow_set *s
 
 	for (size_t i = 0; i < set->count; i++)
 		unanswered += !is_alive(fx, set->owners[i]);
-	if (!moves.moved && !moves.lost && !moves.stray && !unanswered)
+	/* Placed by load a new connection with the old numbers may go anywhere. */
+	if ((!moves.moved || is_by_load(fx)) && !moves.lost && !moves.stray && !unanswered)
 		return;
 	print_error("of %zu flows of workers that live %zu moved and %zu got no answer; %zu of all %zu "
 		    "have no worker that lives\n",
@@ -479,12 +499,34 @@ static int take_live(void *state, __u32 slot)
 	return sp_slot_is_live(state, slot) ? 0 : -ENOENT;
 }
 
+/* By load: every flow was answered by a worker that takes new ones, if one that lives does. */
+static void require_usable(struct sp_fixture *fx, const struct sp_flow_set *set, const char *file, int line)
+{
+	const struct sp_view *view = sp_state_current(fx->state);
+	bool is_any = false;
+
+	for (__u32 slot = 0; slot < SP_SLOTS_MAX; slot++)
+		is_any |= sp_is_usable(view, slot) && sp_slot_is_live(fx->state, slot);
+	for (size_t i = 0; i < set->count; i++) {
+		int id = set->owners[i];
+
+		if (is_alive(fx, id) && (!is_any || sp_is_usable(view, sp_fixture_slot(fx, id))))
+			continue;
+		print_error("flow %zu was answered by %d, which takes nothing new\n", i, id);
+		_fail(file, line);
+	}
+}
+
 void sp_fixture_require_agreement(struct sp_fixture *fx, const struct sp_flow_set *set, const char *file,
 				  int line)
 {
 	size_t wrong = 0;
 
 	sp_fixture_look(fx);
+	if (is_by_load(fx) && sp_fixture_sum(fx, placed)) {
+		require_usable(fx, set, file, line);
+		return;
+	}
 	for (size_t i = 0; i < set->count; i++) {
 		int choice = sp_choose(sp_state_current(fx->state), set->hashes[i], fx->state, take_live);
 		__u64 cookie = choice < 0 ? 0 : fx->state->cookie[SP_CHOICE_SLOT(choice)];
@@ -522,7 +564,7 @@ size_t sp_fixture_count_before(const struct sp_flow_set *set, int id)
 
 /* --- accounts --- */
 
-__u64 sp_fixture_counter(struct sp_fixture *fx, int row, size_t offset)
+static __u64 counter(struct sp_fixture *fx, int row, size_t offset)
 {
 	sp_autofree struct sp_counters *rows = NULL;
 	__u64 sum = 0;
@@ -536,6 +578,14 @@ __u64 sp_fixture_counter(struct sp_fixture *fx, int row, size_t offset)
 	return sum;
 }
 
+/* With $TEST_BALANCE, what a case knows as steered may have been placed elsewhere. */
+__u64 sp_fixture_counter(struct sp_fixture *fx, int row, size_t offset)
+{
+	if (offset == offsetof(struct sp_counters, steered) && fx->what->balance != balance_of(fx))
+		return counter(fx, row, offset) + counter(fx, row, offsetof(struct sp_counters, placed));
+	return counter(fx, row, offset);
+}
+
 __u64 sp_fixture_outcomes(struct sp_fixture *fx)
 {
 	enum {
@@ -546,7 +596,7 @@ __u64 sp_fixture_outcomes(struct sp_fixture *fx)
 
 #define SP_COUNTER(name, kind, text) \
 	if (kind)                    \
-		sum += sp_fixture_sum(fx, name);
+		sum += counter(fx, -1, offsetof(struct sp_counters, name));
 #include <steadyport/counters.def>
 #undef SP_COUNTER
 	return sum;
