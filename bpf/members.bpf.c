@@ -20,55 +20,29 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* 0: members of groups only; else also sockets of this port that are in none, to tell why an endpoint does not fit. */
 const volatile __u16 sp_any_on_port = 0;
 
-/* The index of a socket among the SP_CHUNK at an address, or -1. */
-__noinline int index_in_chunk(__u64 sk, __u64 socks)
-{
-	__u64 chunk[SP_CHUNK];
-
-	if (bpf_probe_read_kernel(chunk, sizeof(chunk), (void *)socks))
-		return -1;
-	for (__u32 i = 0; i < SP_CHUNK; i++) {
-		if (chunk[i] == sk)
-			return i;
-	}
-	return -1;
-}
-
 /*
- * Position of a socket in its group, or -1. Both are global, so that the verifier walks each loop once, and not one
- * within the other; the addresses are opaque numbers to it.
+ * Position of a socket in its group, or -1. Global, so that the verifier walks the loops once; the addresses are
+ * opaque numbers to it.
  */
 __noinline int position_of(__u64 sk, __u64 socks, __u32 count)
 {
-	for (__u32 base = 0; base < SP_SLOTS_MAX; base += SP_CHUNK) {
-		int i;
+	__u64 chunk[SP_CHUNK];
 
+	for (__u32 base = 0; base < SP_SLOTS_MAX; base += SP_CHUNK) {
 		if (base >= count)
 			break;
 		/* The array's allocation is at least 128 entries and doubles, so a whole chunk is readable. */
-		i = index_in_chunk(sk, socks + base * sizeof(__u64));
-		if (i >= 0)
-			return base + i < count ? (int)(base + i) : -1;
+		if (bpf_probe_read_kernel(chunk, sizeof(chunk), (void *)(socks + base * sizeof(__u64))))
+			break;
+		for (__u32 i = 0; i < SP_CHUNK; i++) {
+			if (chunk[i] == sk)
+				return base + i < count ? (int)(base + i) : -1;
+		}
 	}
 	return -1;
 }
 
-/* The map that is named at an address, if it is a sockarray and that place is in it, or 0. */
-__noinline __u64 array_around(__u64 place, __u64 named_at)
-{
-	struct bpf_map *map = NULL;
-	__u64 first;
-
-	if (bpf_probe_read_kernel(&map, sizeof(map), (void *)named_at) ||
-	    BPF_CORE_READ(map, map_type) != BPF_MAP_TYPE_REUSEPORT_SOCKARRAY)
-		return 0;
-	first = (__u64)map + bpf_core_field_offset(struct reuseport_array, ptrs);
-	return place >= first && place < first + BPF_CORE_READ(map, max_entries) * sizeof(__u64) ?
-		       (__u64)map :
-		       0;
-}
-
-/* The sockarray of the program in whose element a socket's user data points, or 0. Global as above, both. */
+/* The sockarray of the program in whose element a socket's user data points, or 0. Global as above. */
 __noinline __u64 array_of(__u64 prog, __u64 place)
 {
 	struct bpf_prog_aux *aux = BPF_CORE_READ((struct bpf_prog *)prog, aux);
@@ -76,10 +50,15 @@ __noinline __u64 array_of(__u64 prog, __u64 place)
 	struct bpf_map **maps = BPF_CORE_READ(aux, used_maps);
 
 	for (__u32 i = 0; i < SP_USED_MAPS_MAX && i < count; i++) {
-		__u64 map = array_around(place, (__u64)&maps[i]);
+		struct bpf_map *map = NULL;
+		__u64 first;
 
-		if (map)
-			return map;
+		if (bpf_probe_read_kernel(&map, sizeof(map), &maps[i]) ||
+		    BPF_CORE_READ(map, map_type) != BPF_MAP_TYPE_REUSEPORT_SOCKARRAY)
+			continue;
+		first = (__u64)map + bpf_core_field_offset(struct reuseport_array, ptrs);
+		if (place >= first && place < first + BPF_CORE_READ(map, max_entries) * sizeof(__u64))
+			return (__u64)map;
 	}
 	return 0;
 }
