@@ -14,7 +14,7 @@
 static double busiest(const struct sp_contender *contender, __u32 first)
 {
 	sp_autofree size_t *counts = calloc(contender->members, sizeof(*counts));
-	size_t sum = 0, most = 0;
+	size_t most = 0;
 	__u32 flows[AT_ONCE];
 
 	sp_bench_require(counts);
@@ -22,9 +22,8 @@ static double busiest(const struct sp_contender *contender, __u32 first)
 		for (__u32 i = 0; i < AT_ONCE; i++)
 			flows[i] = first + flow + i;
 		sp_packets_send(&contender->target, flows, AT_ONCE);
-		sum += sp_contender_drain(contender, counts);
+		sp_contender_drain(contender, AT_ONCE, counts);
 	}
-	sp_bench_require(sum == FLOWS);
 	for (unsigned int i = 0; i < contender->members; i++)
 		most = counts[i] > most ? counts[i] : most;
 	return (double)most * contender->members / FLOWS;

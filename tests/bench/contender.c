@@ -20,6 +20,7 @@
 #define BACKLOG 4096
 #define MEMBERS 4
 #define BATCH 64
+#define PATIENCE_S 10
 #define WORDS_MAX (SP_CONTENDER_OPTIONS_MAX + 8)
 
 static __u16 next_port = FIRST_PORT;
@@ -188,19 +189,24 @@ static size_t drain_connections(int listener)
 	return count;
 }
 
-size_t sp_contender_drain(const struct sp_contender *contender, size_t *ret_counts)
+void sp_contender_drain(const struct sp_contender *contender, size_t count, size_t *ret_counts)
 {
+	double deadline = sp_bench_now() + PATIENCE_S;
 	size_t sum = 0;
 
-	for (unsigned int i = 0; i < contender->members; i++) {
-		int fd = contender->sockets[i];
-		size_t count = contender->protocol == SP_TCP ? drain_connections(fd) : drain_datagrams(fd);
+	do {
+		for (unsigned int i = 0; i < contender->members; i++) {
+			int fd = contender->sockets[i];
+			size_t n = contender->protocol == SP_TCP ? drain_connections(fd) :
+								   drain_datagrams(fd);
 
-		if (ret_counts)
-			ret_counts[i] += count;
-		sum += count;
-	}
-	return sum;
+			if (ret_counts)
+				ret_counts[i] += n;
+			sum += n;
+		}
+		if (sum < count && sp_bench_now() > deadline)
+			sp_bench_die("%s: %zu came of %zu", contender->name, sum, count);
+	} while (sum < count);
 }
 
 __u64 sp_contender_hash(const struct sp_contender *contender, const struct sp_ctl *ctl, __u32 flow)

@@ -45,8 +45,11 @@ struct sp_contender {
 void sp_contender_open(struct sp_contender *contender, const char *binary);
 void sp_contender_close(struct sp_contender *contender);
 
-/* Takes all that waits in the sockets' queues: datagrams; or connections, which are closed. How many; of each, too. */
-size_t sp_contender_drain(const struct sp_contender *contender, size_t *ret_counts);
+/*
+ * Takes so many datagrams from the sockets' queues; or connections, which are closed. Now and then the kernel leaves some
+ * to ksoftirqd, and they come later; if they do not come at all the program ends. @ret_counts: of each member, added.
+ */
+void sp_contender_drain(const struct sp_contender *contender, size_t count, size_t *ret_counts);
 
 /* The flow's hash under the contender's key. */
 __u64 sp_contender_hash(const struct sp_contender *contender, const struct sp_ctl *ctl, __u32 flow);

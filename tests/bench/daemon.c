@@ -237,7 +237,7 @@ static double join_ms(const struct sp_contender *group)
 	sp_bench_require(listen(listener, 1024) == 0);
 	while ((accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) < 0) {
 		connect_once(&to);
-		sp_contender_drain(group, NULL);
+		sp_contender_drain(group, 0, NULL);
 		sp_bench_require(sp_bench_now() < start + PATIENCE_S);
 	}
 	start = (sp_bench_now() - start) * 1e3;
@@ -278,10 +278,12 @@ static double ask_us(const struct sp_contender *group, int client, unsigned int 
 	char c;
 
 	sp_bench_require(send(client, "", 1, 0) == 1);
-	for (unsigned int i = 0; i < group->members; i++) {
-		if (group->sockets[i] >= 0 && recv(group->sockets[i], &c, 1, MSG_DONTWAIT) == 1) {
-			*ret_member = i;
-			return (sp_bench_now() - start) * 1e6;
+	while (sp_bench_now() < start + PATIENCE_S) {
+		for (unsigned int i = 0; i < group->members; i++) {
+			if (group->sockets[i] >= 0 && recv(group->sockets[i], &c, 1, MSG_DONTWAIT) == 1) {
+				*ret_member = i;
+				return (sp_bench_now() - start) * 1e6;
+			}
 		}
 	}
 	sp_bench_die("a datagram got lost");

@@ -116,7 +116,8 @@ static double ns_per_run(struct sp_entry *entry)
 
 	send_some(entry, PACKETS);
 	after = sp_contender_runtime(&entry->contender);
-	if (after.runs - before.runs < PACKETS)
+	/* A few may be left to ksoftirqd, and come later. */
+	if (after.runs - before.runs < PACKETS / 2)
 		sp_bench_die("%s: %llu runs for %u packets", entry->contender.name, after.runs - before.runs,
 			     PACKETS);
 	return (double)(after.ns - before.ns) / (double)(after.runs - before.runs);
