@@ -4,7 +4,7 @@
 # From a fresh Debian or Ubuntu machine to every test, as root: installs what is missing, builds, checks, tests.
 #
 #	scripts/test.sh                     everything
-#	scripts/test.sh PART...             build lint unit prog e2e faults chaos fuzz asan selftest kernels package
+#	scripts/test.sh PART...             build lint unit prog e2e faults chaos fuzz asan selftest kernels package perf
 #
 #	CI=true             a skip is a failure
 #	V=1                 show commands and output as they come
@@ -20,7 +20,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-readonly PARTS=(build lint unit prog e2e faults chaos fuzz asan selftest kernels package)
+readonly PARTS=(build lint unit prog e2e faults chaos fuzz asan selftest kernels package perf)
 
 usage() {
 	sed -n 's/^#	\(scripts.*\)/\1/p' "$0" >&2
@@ -178,6 +178,10 @@ part_kernels() {
 part_package() {
 	step "the package's life on a fresh machine" scripts/check-deb.sh || true
 	step "the newcomer's commands on a fresh machine" scripts/check-newcomer.sh || true
+}
+
+part_perf() {
+	step "ratios that must not rot" scripts/perf-gate.sh || true
 }
 
 step "dependencies" scripts/install-deps.sh build test || true
