@@ -9,8 +9,9 @@
 #	STEADYPORT=PATH     the binary whose --help is asked
 #
 # Checked: README.md's table of counters is that of counters.def, that of docs/metrics.md that of metrics.def, that of
-# docs/daemon.md that of privileges.def, that of docs/doctor.md that of findings.def; every command and every option of `steadyport
-# --help` and of each `COMMAND --help` is in README.md; every relative link in README.md and docs/ leads somewhere;
+# docs/daemon.md that of privileges.def, that of docs/doctor.md that of findings.def; every command and every option of
+# `steadyport --help` and of each `COMMAND --help` is in README.md; every relative link in README.md, CONTRIBUTING.md and
+# docs/ leads somewhere;
 # every test that docs/selftests.md and docs/SECURITY.md name is there.
 set -euo pipefail
 
@@ -183,7 +184,7 @@ anchors_of() {
 check_links() {
 	local page link path anchor target
 
-	for page in README.md docs/*.md; do
+	for page in README.md CONTRIBUTING.md docs/*.md; do
 		while IFS= read -r link; do
 			path=${link%%#*} anchor=
 			[[ $link != *'#'* ]] || anchor=${link#*#}
