@@ -238,7 +238,7 @@ static void e2e__doctor_pins_of_other_versions__named_with_the_command(void **st
 	change_ctl(be_ours);
 	sp_finds_not(NAME, "pins-newer");
 	assert_null(sp_examined_finding("pins-outdated"));
-	sp_old_make(NAME);
+	sp_old_make(NAME, 1);
 	sp_finds(NAME, "pins-outdated");
 	assert_string_equal(sp_examined_text("pins-outdated", "fix"), "steadyport upgrade " NAME);
 	sp_run("upgrade", NAME);
