@@ -196,6 +196,9 @@ $(BUILD)/tests/prog/steer_test: WRAPPED := sp_kernel_has_cast
 # The verifier is asked for its statistics wherever the loader loads a program.
 $(BUILD)/tests/prog/verifier_test: WRAPPED := bpf_object__load_skeleton
 
+# A kernel that is locked down refuses some of them.
+$(BUILD)/tests/prog/balance_test: WRAPPED := bpf_object__load_skeleton
+
 # Into the binary as it is, so it has no sanitizer and needs none of ours.
 $(BUILD)/tests/preload/%.so: tests/preload/%.c tests/lib/scarce.h Makefile
 	$(say) LD $@

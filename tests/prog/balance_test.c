@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include "fixture.h"
 #include "steer.h"
 #include "steered.h"
@@ -13,6 +14,20 @@
 #define WORKERS 4
 #define MANY 40 /* more than are compared with each other */
 #define CONNECTIONS 120
+
+/* Stands in for a kernel that is locked down: the next load of an object with this program fails. */
+static const char *refused;
+
+int __real_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton);
+int __wrap_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton);
+
+int __wrap_bpf_object__load_skeleton(struct bpf_object_skeleton *skeleton)
+{
+	if (!refused || !bpf_object__find_program_by_name(*skeleton->obj, refused))
+		return __real_bpf_object__load_skeleton(skeleton);
+	refused = NULL;
+	return -EACCES;
+}
 
 static void require_waiting(struct sp_fixture *fx, __u32 id, __u32 expected)
 {
@@ -406,6 +421,53 @@ static void least_conn__changed_under_connections__counts_from_then_on_and_ends_
 	sp_pins_close(&fx->pins);
 }
 
+static void require_by_hash(struct sp_fixture *fx)
+{
+	sp_fixture_look(fx);
+	assert_int_equal(fx->state->ctl.balance, SP_BALANCE_HASH);
+	sp_fixture_flows(fx, CONNECTIONS);
+	assert_int_equal(sp_fixture_sum(fx, steered), CONNECTIONS);
+	assert_int_equal(sp_fixture_sum(fx, placed), 0);
+}
+
+static void balance__kernel_refuses_to_read_its_memory__attached_by_the_hash(struct sp_fixture *fx)
+{
+	refused = "sp_steer";
+	sp_fixture_attach(fx);
+	assert_null(refused);
+	require_by_hash(fx);
+}
+
+static void balance__kernel_refuses_to_count__attached_by_the_hash(struct sp_fixture *fx)
+{
+	refused = "sp_count";
+	sp_fixture_attach(fx);
+	assert_null(refused);
+	require_by_hash(fx);
+}
+
+static void balance__kernel_refuses_a_change__it_stays_as_it_was(struct sp_fixture *fx)
+{
+	static const struct {
+		const char *program;
+		enum sp_balance balance;
+	} tries[] = { { "sp_steer", SP_BALANCE_LEAST_QUEUE },
+		      { "sp_steer", SP_BALANCE_LEAST_CONN },
+		      { "sp_count", SP_BALANCE_LEAST_CONN } };
+	sp_autogroups struct sp_groups *groups = NULL;
+
+	sp_fixture_attach(fx);
+	require_ok(sp_members_scan(0, &groups));
+	for (size_t i = 0; i < SP_ARRAY_SIZE(tries); i++) {
+		refused = tries[i].program;
+		assert_int_equal(sp_steered_balance(SP_FIXTURE_BPFFS, &fx->pins, tries[i].balance, groups),
+				 -EACCES);
+		assert_null(refused);
+		assert_false(sp_pin_is_staged(SP_FIXTURE_BPFFS, SP_FIXTURE_NAME));
+	}
+	require_by_hash(fx);
+}
+
 /* References to a map in the program as the kernel runs it, after the verifier. */
 static unsigned int count_references(int prog, int map)
 {
@@ -497,6 +559,12 @@ int main(int argc, char **argv)
 			       .places = SP_PLACE_V4, .workers = WORKERS),
 		SP_CASE(least_conn__changed_under_connections__counts_from_then_on_and_ends_with_it,
 			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4, .workers = WORKERS),
+		BY_QUEUE(balance__kernel_refuses_to_read_its_memory__attached_by_the_hash,
+			 .places = SP_PLACE_V4, .workers = WORKERS, .is_paused = true),
+		BY_CONNECTIONS(balance__kernel_refuses_to_count__attached_by_the_hash, .places = SP_PLACE_V4,
+			       .workers = WORKERS, .is_paused = true),
+		SP_CASE(balance__kernel_refuses_a_change__it_stays_as_it_was, .protocols = SP_CASE_TCP,
+			.places = SP_PLACE_V4, .workers = WORKERS, .is_paused = true),
 		SP_CASE(balance__hash__the_program_in_the_kernel_has_nothing_of_it, .protocols = SP_CASE_TCP,
 			.places = SP_PLACE_V4),
 	};
