@@ -26,8 +26,8 @@ static int print_json(const struct sp_snapshot *s, const struct sp_trail *t)
 			     sp_trail_json_slot(t->now.slot), "pid", json_object_get(owner, "pid"), "comm",
 			     json_object_get(owner, "comm"), "reason", sp_trail_reason(&t->now), "next_slot",
 			     sp_trail_json_slot(t->next.slot), "follows_kernel", t->now.follows_kernel,
-			     "balance", sp_value_balance_name(s->state->ctl.balance),
-			     "probes", sp_trail_json_probes(s, t));
+			     "balance", sp_value_balance_name(s->state->ctl.balance), "probes",
+			     sp_trail_json_probes(s, t));
 	json_decref(owner);
 	return sp_render_json_print(document);
 }
