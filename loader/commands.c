@@ -266,7 +266,7 @@ const struct sp_option sp_option_table[] = {
 		       "siphash (default, keyed) or kernel (about 30 ns less for\n"
 		       "each packet, but `where` cannot compute it)",
 		       parse_hash },
-	[OPT_BALANCE] = { "balance", 0, "WHICH",
+	[OPT_BALANCE] = { "balance", 0, "hash|least-queue|least-conn",
 			  "TCP: who gets a new connection: hash (default), least-queue\n"
 			  "(the worker with the fewest that wait for its accept()) or\n"
 			  "least-conn (with those that it has accepted, too)",

@@ -41,7 +41,7 @@ enum option_index {
 	OPT_COUNT,
 };
 
-#define BIT(option) (1u << (option))
+#define BIT(option) (1ULL << (option))
 #define GLOBAL_OPTIONS (BIT(OPT_VERBOSE) | BIT(OPT_HELP) | BIT(OPT_VERSION))
 
 #endif

@@ -51,7 +51,7 @@ static void print_option(FILE *out, const struct sp_option *option)
 	}
 }
 
-static void print_options(FILE *out, __u32 options)
+static void print_options(FILE *out, __u64 options)
 {
 	for (int i = 0; i < OPT_COUNT; i++) {
 		if (options & BIT(i))

@@ -158,7 +158,7 @@ static int check_words(const struct sp_options *o, const char *extra)
 	return 0;
 }
 
-static int check_options(struct sp_options *o, __u32 given)
+static int check_options(struct sp_options *o, __u64 given)
 {
 	const struct sp_command *command = o->command;
 	struct sp_args *args = &o->args;
@@ -206,7 +206,7 @@ static void make_getopt_tables(char letters[2 + OPT_COUNT + 1], struct option lo
 }
 
 /* @value: what getopt returned. Returns 0 or -EINVAL (logged). */
-static int take_option(int value, char **argv, struct sp_options *o, __u32 *given)
+static int take_option(int value, char **argv, struct sp_options *o, __u64 *given)
 {
 	bool has_no_value = value == ':', is_refused = value == '?';
 	int i = option_of(has_no_value || is_refused ? optopt : value);
@@ -277,7 +277,7 @@ int sp_options_parse(int argc, char **argv, struct sp_options *ret)
 	struct option longs[OPT_COUNT + 1];
 	char letters[2 + OPT_COUNT + 1];
 	const char *extra = NULL;
-	__u32 given = 0;
+	__u64 given = 0;
 	int value, err = 0;
 
 	make_getopt_tables(letters, longs);

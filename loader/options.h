@@ -36,7 +36,7 @@ struct sp_command {
 	const char *summary;
 	const char *help;
 	enum sp_command_kind kind;
-	__u32 options; /* a bit for each that it takes beside the global ones */
+	__u64 options; /* a bit for each that it takes beside the global ones */
 	int min_words;
 	int max_words;
 	enum sp_exit (*run)(const struct sp_args *args);
