@@ -191,7 +191,7 @@ $(PURE)_test: WRAPPED := bpf_map_lookup_elem bpf_map_update_elem bpf_map_delete_
 $(PURE)_test: $(PURE)/steer.o
 
 # A test asks for what the program does where the kernel has less.
-$(BUILD)/tests/prog/steer_test: WRAPPED := sp_kernel_has_cast
+$(BUILD)/tests/prog/steer_test: WRAPPED := sp_kernel_ask
 
 # The verifier is asked for its statistics wherever the loader loads a program.
 $(BUILD)/tests/prog/verifier_test: WRAPPED := bpf_object__load_skeleton

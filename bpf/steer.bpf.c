@@ -22,6 +22,9 @@ const volatile __u32 sp_protocol = SP_TCP;
 const volatile __u32 sp_hash = SP_HASH_SIPHASH;
 const volatile __u32 sp_track = SP_TRACK_TRANSITION;
 
+/* (loader) The kernel has bpf_loop(): the verifier follows a turn of the scan, and not 1,024. */
+const volatile bool sp_has_loop = false;
+
 /* The last socket that was selected wins, so a slot may be tried, and another after it. */
 static __always_inline int take(void *md, __u32 slot)
 {
@@ -49,11 +52,51 @@ static __always_inline int take_in_loop(void *md, __u32 slot)
 	return take_other(md, slot);
 }
 
-__noinline int choose_scan(struct sk_reuseport_md *md, __u32 index, __u64 hash, bool usable)
+struct scan {
+	struct sk_reuseport_md *md;
+	__u64 hash;
+	__u32 index;
+	bool usable;
+	int choice;
+};
+
+/* Not with take_other(): a chain of calls is eight long at most, and this is the end of the longest. */
+static long scan_turn(__u32 i, void *ctx)
+{
+	struct scan *scan = ctx;
+	struct sp_view *view = view_at(scan->index);
+	__u32 slot;
+
+	if (!view || i >= view->nslots)
+		return 1;
+	slot = sp_scanned(view->nslots, scan->hash, i);
+	if (sp_is_usable(view, slot) != scan->usable || take(scan->md, slot))
+		return 0;
+	scan->choice = SP_CHOICE(slot, SP_HOW_SCAN);
+	return 1;
+}
+
+__noinline int choose_scan_by_loop(struct sk_reuseport_md *md, __u32 index, __u64 hash, bool usable)
+{
+	struct scan scan = { md, hash, index, usable, SP_CHOICE_NONE };
+
+	/* Some kernels follow this function though nobody calls it. */
+	if (sp_has_loop)
+		bpf_loop(SP_SLOTS_MAX, scan_turn, &scan, 0);
+	return scan.choice;
+}
+
+__noinline int choose_scan_by_turns(struct sk_reuseport_md *md, __u32 index, __u64 hash, bool usable)
 {
 	struct sp_view *view = view_at(index);
 
-	return view ? sp_choose_scan(view, hash, usable, md, take_in_loop) : SP_CHOICE_NONE;
+	return view && !sp_has_loop ? sp_choose_scan(view, hash, usable, md, take_in_loop) : SP_CHOICE_NONE;
+}
+
+static __always_inline int choose_scan(struct sk_reuseport_md *md, __u32 index, __u64 hash, bool usable)
+{
+	return sp_has_loop ? choose_scan_by_loop(md, index, hash, usable) :
+			     choose_scan_by_turns(md, index, hash, usable);
 }
 
 /* Without `any` the last resort is left out: slots that are live but not usable in the view. */

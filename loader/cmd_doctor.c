@@ -58,7 +58,9 @@ static bool has_forecast(const struct sp_group_facts *g)
 
 static struct sp_rehash leaves(const struct sp_group_facts *g, const struct sp_member_facts *m)
 {
-	return m->position < 0 ? (struct sp_rehash){ 0 } : sp_rehash_leave(g->size, m->position);
+	const struct sp_rehash unknown = { 0 };
+
+	return m->position < 0 ? unknown : sp_rehash_leave(g->size, m->position);
 }
 
 /* Connections, or bytes, in the queues of the members. */

@@ -99,7 +99,7 @@ static bool has_string(const char *strings, size_t len, const char *string)
 	return memmem(strings, len, string, strlen(string) + 1) != NULL;
 }
 
-bool sp_kernel_has_cast(void)
+void sp_kernel_ask(struct sp_kernel_offer *ret)
 {
 	sp_autoclose int fd = open(BTF_PATH, O_RDONLY | O_CLOEXEC);
 	sp_autofree char *strings = NULL;
@@ -107,17 +107,19 @@ bool sp_kernel_has_cast(void)
 	size_t got = 0;
 	ssize_t n;
 
+	*ret = (struct sp_kernel_offer){ 0 };
 	if (fd < 0 || pread(fd, &header, sizeof(header), 0) != sizeof(header) || header.magic != BTF_MAGIC)
-		return false;
+		return;
 	strings = malloc(header.str_len);
 	if (!strings)
-		return false;
+		return;
 	/* sysfs may give less at a time. */
 	while (got < header.str_len && (n = pread(fd, strings + got, header.str_len - got,
 						  (off_t)header.hdr_len + header.str_off + got)) > 0)
 		got += n;
-	return has_string(strings, got, "bpf_rdonly_cast") &&
-	       has_string(strings, got, "bpf_cast_to_kern_ctx");
+	ret->has_cast = has_string(strings, got, "bpf_rdonly_cast") &&
+			has_string(strings, got, "bpf_cast_to_kern_ctx");
+	ret->has_loop = has_string(strings, got, "BPF_FUNC_loop");
 }
 
 static int wait_by_map_of_maps(void)

@@ -34,11 +34,14 @@ struct bpf_object_open_opts;
  */
 const struct bpf_object_open_opts *sp_kernel_open_options(void);
 
-/**
- * sp_kernel_has_cast - can a program look at a packet's own structs? bpf_rdonly_cast() and bpf_cast_to_kern_ctx()
- * came in Linux 6.2. Asked of the strings of the kernel's BTF: to parse all of it takes twenty times as long.
- */
-bool sp_kernel_has_cast(void);
+/* What the steering program makes use of where the kernel has it. */
+struct sp_kernel_offer {
+	bool has_cast; /* bpf_rdonly_cast(), bpf_cast_to_kern_ctx(): a look at a packet's own structs; Linux 6.2 */
+	bool has_loop; /* bpf_loop(): the verifier follows one turn; Linux 5.17 */
+};
+
+/* Asked of the strings of the kernel's BTF: to parse all of it takes twenty times as long. What is not known is not there. */
+void sp_kernel_ask(struct sp_kernel_offer *ret);
 
 /**
  * sp_kernel_wait_readers - until every BPF program that runs now has returned

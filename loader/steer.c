@@ -78,16 +78,19 @@ static int open_for(const char *name, const struct sp_ctl *ctl, __u32 nslots, st
 {
 	__u32 rows = counter_slots_for(nslots);
 	struct steer *skel = steer__open_opts(sp_kernel_open_options());
+	struct sp_kernel_offer offer;
 	int err;
 
 	if (!skel)
 		return sp_fail(-errno, "cannot open the steering program");
+	sp_kernel_ask(&offer);
 	skel->rodata->sp_protocol = ctl->protocol;
 	skel->rodata->sp_hash = ctl->hash;
 	skel->rodata->sp_track = ctl->track;
 	skel->rodata->sp_balance = ctl->balance;
 	skel->rodata->sp_counter_slots = rows;
-	skel->rodata->sp_has_cast = sp_kernel_has_cast();
+	skel->rodata->sp_has_cast = offer.has_cast;
+	skel->rodata->sp_has_loop = offer.has_loop;
 	err = bpf_map__set_max_entries(skel->maps.sp_counters, rows + 1);
 	err = err ?: bpf_map__set_max_entries(skel->maps.sp_carried, rows + 1);
 	*ret_skel = skel;

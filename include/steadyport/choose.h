@@ -90,6 +90,12 @@ static __always_inline int sp_choose_probe(const struct sp_view *view, __u64 has
 	return SP_CHOICE_NONE;
 }
 
+/* Turn i of the scan. Not carried from turn to turn: a variable that is would multiply the verifier's states. */
+static __always_inline __u32 sp_scanned(__u32 nslots, __u64 hash, __u32 i)
+{
+	return ((__u32)hash % nslots + i) % nslots;
+}
+
 /* When all probes fail: every slot in turn, first among the usable ones, then, asked again, among the others (I3). */
 static __always_inline int sp_choose_scan(const struct sp_view *view, __u64 hash, bool usable, void *ctx,
 					  int (*take)(void *ctx, __u32 slot))
@@ -99,8 +105,7 @@ static __always_inline int sp_choose_scan(const struct sp_view *view, __u64 hash
 	if (nslots == 0)
 		return SP_CHOICE_NONE;
 	for (__u32 i = 0; i < SP_SLOTS_MAX; i++) {
-		/* Not carried from turn to turn: a variable that is would multiply the verifier's states. */
-		__u32 slot = ((__u32)hash % nslots + i) % nslots;
+		__u32 slot = sp_scanned(nslots, hash, i);
 
 		if (i >= nslots)
 			break;

@@ -28,6 +28,16 @@ long bpf_skb_load_bytes_relative(const void *md, __u32 offset, void *to, __u32 l
 void *bpf_ringbuf_reserve(void *ringbuf, __u64 size, __u64 flags);
 void bpf_ringbuf_submit(void *data, __u64 flags);
 __u64 bpf_ktime_get_ns(void);
+
+static inline long bpf_loop(__u32 turns, long (*turn)(__u32 i, void *ctx), void *ctx, __u64 flags)
+{
+	__u32 i = 0;
+
+	(void)flags;
+	while (i < turns && !turn(i++, ctx))
+		;
+	return i;
+}
 __u64 bpf_get_socket_cookie(void *sk);
 
 #endif
