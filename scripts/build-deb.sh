@@ -25,6 +25,15 @@ packaged=$(sed -n '1s/.*(\(.*\)).*/\1/p' packaging/debian/changelog)
 	exit 1
 }
 
+# What compiles it on any machine is what a build machine has to have; these three each of them has.
+for package in $(scripts/install-deps.sh --names build); do
+	case $package in gcc | make | libc6-dev) continue ;; esac
+	grep -qE "^(Build-Depends:)? *$package( |,|\$)" packaging/debian/control || {
+		echo "scripts/build-deb.sh: packaging/debian/control does not build-depend on $package" >&2
+		exit 1
+	}
+done
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 tree=$scratch/steadyport-$version
