@@ -52,7 +52,8 @@ TEST_KINDS := unit prog e2e faults chaos
 LINE_BUFFER := $(BUILD)/tests/lib/line_buffer.o
 TESTLIB_SRCS := $(filter-out tests/lib/line_buffer.c %.bpf.c,$(wildcard tests/lib/*.c))
 
-SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(BUILD)/%.skel.h)
+# The steering program a second time, for kernels without casts: bpf/packet.bpf.h.
+SKELS := $(BPF_SRCS:bpf/%.bpf.c=$(BUILD)/%.skel.h) $(BUILD)/steer_uncast.skel.h
 # The tests' own, of which the loader knows nothing.
 TEST_SKELS := $(patsubst %.bpf.c,$(BUILD)/%.skel.h,$(wildcard tests/lib/*.bpf.c tests/bench/*.bpf.c tests/soak/*.bpf.c))
 LOADER_OBJS := $(LOADER_SRCS:%.c=$(BUILD)/%.o)
@@ -108,6 +109,10 @@ define compile_bpf
 endef
 
 $(BUILD)/%.bpf.o: bpf/%.bpf.c vmlinux/vmlinux.h Makefile
+	$(compile_bpf)
+
+$(BUILD)/steer_uncast.bpf.o: BPF_CFLAGS += -DSP_HAS_CAST=0
+$(BUILD)/steer_uncast.bpf.o: bpf/steer.bpf.c vmlinux/vmlinux.h Makefile
 	$(compile_bpf)
 
 $(BUILD)/tests/%.bpf.o: tests/%.bpf.c vmlinux/vmlinux.h Makefile
@@ -175,7 +180,7 @@ $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER) $(BUILD)/tests/lib
 # The pure storm runs the program itself, compiled for this machine by the compiler that compiles it for the kernel's.
 # Its knobs are constants until the loader loads it; here they are variables.
 PURE := $(BUILD)/tests/chaos/pure
-HOST_STEER = $(CLANG) -std=gnu11 $(WARNINGS) -Wno-attributes -D__bpf__ -Dconst= -Itests/chaos/pure/host -Ivmlinux \
+HOST_STEER = $(CLANG) -std=gnu11 $(WARNINGS) -Wno-attributes -D__bpf__ -Dconst= -DSP_HAS_CAST=0 -Itests/chaos/pure/host -Ivmlinux \
 	-Iinclude -fPIE -O2 -g
 $(PURE)/steer.o: bpf/steer.bpf.c Makefile
 	$(say) CC $@

@@ -23,13 +23,15 @@
 
 /*
  * Since Linux 6.2 a program can look at the kernel's own structs. That is how the addresses are read where it can:
- * bpf_skb_load_bytes_relative() costs as much as their hash.
+ * bpf_skb_load_bytes_relative() costs as much as their hash. Where it cannot, nothing may ask for these functions, or
+ * libbpf up to 1.4 looks for them in the modules' BTF, which takes CAP_SYS_ADMIN: so this file is compiled twice.
  */
-extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym __weak;
-extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym __weak;
+#ifndef SP_HAS_CAST
+#define SP_HAS_CAST 1
+#endif
 
-/* (loader) The kernel has these two. */
-const volatile bool sp_has_cast = false;
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
 static __always_inline const void *network_header(struct sk_reuseport_md *md, __u32 btf_id)
 {
@@ -73,7 +75,7 @@ static __always_inline __u64 hash_packet4(struct sk_reuseport_md *md, const __u6
 
 	if (read_ports(md, &t.sport, &t.dport))
 		return hash_unreadable(md);
-	if (sp_has_cast) {
+	if (SP_HAS_CAST) {
 		const struct iphdr *ip = network_header(md, bpf_core_type_id_kernel(struct iphdr));
 
 		t.src = ip->saddr;
@@ -95,7 +97,7 @@ static __noinline __u64 hash_packet6(struct sk_reuseport_md *md, const __u64 key
 
 	if (read_ports(md, &t.sport, &t.dport))
 		return hash_unreadable(md);
-	if (sp_has_cast) {
+	if (SP_HAS_CAST) {
 		const struct ipv6hdr *ip = network_header(md, bpf_core_type_id_kernel(struct ipv6hdr));
 
 		for (int i = 0; i < 4; i++) {

@@ -12,6 +12,7 @@
 #include "state.h"
 #include "steer.h"
 #include "steer.skel.h"
+#include "steer_uncast.skel.h"
 #include "tags.h"
 #include "value.h"
 
@@ -73,23 +74,39 @@ static int write_empty_view(const struct sp_pins *pins)
 	return sp_state_write_view(pins, 0, view);
 }
 
+/* Two objects of the same source, with the same maps and knobs; only the program differs (bpf/packet.bpf.h). */
+static struct steer *open_skeleton(bool has_cast)
+{
+	struct steer *skel = calloc(1, sizeof(*skel));
+	int err = skel ? steer__create_skeleton(skel) : -ENOMEM;
+
+	if (!err && !has_cast)
+		skel->skeleton->data = steer_uncast__elf_bytes(&skel->skeleton->data_sz);
+	err = err ?: bpf_object__open_skeleton(skel->skeleton, sp_kernel_open_options());
+	if (!err)
+		return skel;
+	steer__destroy(skel);
+	errno = -err;
+	return NULL;
+}
+
 /* Opens the skeleton for this group and sizes what grows with its slots. */
 static int open_for(const char *name, const struct sp_ctl *ctl, __u32 nslots, struct steer **ret_skel)
 {
 	__u32 rows = counter_slots_for(nslots);
-	struct steer *skel = steer__open_opts(sp_kernel_open_options());
 	struct sp_kernel_offer offer;
+	struct steer *skel;
 	int err;
 
+	sp_kernel_ask(&offer);
+	skel = open_skeleton(offer.has_cast);
 	if (!skel)
 		return sp_fail(-errno, "cannot open the steering program");
-	sp_kernel_ask(&offer);
 	skel->rodata->sp_protocol = ctl->protocol;
 	skel->rodata->sp_hash = ctl->hash;
 	skel->rodata->sp_track = ctl->track;
 	skel->rodata->sp_balance = ctl->balance;
 	skel->rodata->sp_counter_slots = rows;
-	skel->rodata->sp_has_cast = offer.has_cast;
 	skel->rodata->sp_has_loop = offer.has_loop;
 	err = bpf_map__set_max_entries(skel->maps.sp_counters, rows + 1);
 	err = err ?: bpf_map__set_max_entries(skel->maps.sp_carried, rows + 1);

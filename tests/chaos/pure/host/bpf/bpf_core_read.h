@@ -8,7 +8,7 @@
 
 long bpf_probe_read_kernel(void *to, __u32 size, const void *from);
 
-/* What is read through a cast is not read at all (sp_has_cast). */
+/* What is read through a cast is not read at all (SP_HAS_CAST). */
 #define bpf_core_type_id_kernel(type) 0
 
 #define BPF_CORE_READ(from, field)                                              \

@@ -10,7 +10,6 @@
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) __typeof__(val) *name
 #define __ksym
-#define __weak __attribute__((weak))
 #define __always_inline inline __attribute__((always_inline))
 #define __noinline __attribute__((noinline))
 
