@@ -313,7 +313,7 @@ const struct sp_option sp_option_table[] = {
 	[OPT_INTERVAL] = { "interval", 0, "DURATION", "time between two looks, 100ms to 1h (default 1s)",
 			   parse_interval },
 	[OPT_JSON] = { "json", 0, NULL, "answer with one JSON document", parse_json },
-	[OPT_PROTO] = { "proto", 0, "udp|tcp|both", "which groups to show (default both)", parse_proto },
+	[OPT_PROTO] = { "proto", 0, "udp|tcp|both", "groups to show, or workers to run (default both)", parse_proto },
 	[OPT_WORKERS] = { "workers", 0, "N", "worker processes, 2 to 64 (default 4)", parse_workers },
 	[OPT_KILL] = { "kill", 0, "K", "workers to kill, fewer than there are (default 1)", parse_kill },
 	[OPT_TOUR] = { "tour", 0, NULL, "tell the whole story first, step by step", parse_tour },
