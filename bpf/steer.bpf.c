@@ -274,7 +274,7 @@ int sp_steer(struct sk_reuseport_md *md)
 	if (!view)
 		return finish(SP_CHOICE_NONE);
 	migrating = md->migrating_sk;
-	if (sp_protocol == SP_TCP && migrating)
+	if (migrating)
 		return steer_migrating(md, migrating, ctl, view, index);
 
 	hash = sp_hash == SP_HASH_KERNEL ? sp_flow_hash_kernel(md->hash) : hash_packet(md, ctl->key);

@@ -152,12 +152,13 @@ static __u64 load_of(__u32 slot)
 /* Elsewhere than the hash says only where less waits, and only by those that take what is new. */
 static void check_placed(const struct sp_fuzz_run *run, int expected)
 {
-	const struct sp_view *view = &kernel.views[kernel.ctl.current];
+	const struct sp_view *view;
 
 	if (run->selected == expected)
 		return;
 	sp_must(expected >= 0 && run->selected >= 0, "slot %d was selected, `where` says %d", run->selected,
 		expected);
+	view = &kernel.views[kernel.ctl.current];
 	sp_must(sp_is_usable(view, run->selected) && sp_is_usable(view, expected),
 		"slot %d was preferred to slot %d, and not both take what is new", run->selected, expected);
 	sp_must(load_of(run->selected) < load_of(expected),

@@ -28,7 +28,8 @@ static double quantile_of_sorted(const double *sorted, size_t count, double q)
 
 double sp_stats_quantile(double *values, size_t count, double q)
 {
-	qsort(values, count, sizeof(*values), compare);
+	if (count)
+		qsort(values, count, sizeof(*values), compare);
 	return quantile_of_sorted(values, count, q);
 }
 
