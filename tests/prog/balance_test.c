@@ -262,6 +262,18 @@ static struct sp_flow_set *open_long_lived(struct sp_fixture *fx, size_t count)
 	return sp_fixture_flows(fx, count);
 }
 
+/* Connections of a worker are in the group while it has not taken them: a listener that closes would hand them on. */
+static void await_accepted(struct sp_fixture *fx, __u32 id)
+{
+	__u64 deadline = sp_lab_now_ms() + SP_FIXTURE_PATIENCE_MS;
+	__u32 waiting;
+
+	do
+		require_ok(sp_lab_waiting(&fx->workers[id], &waiting));
+	while (waiting && sp_lab_left_ms(deadline));
+	assert_int_equal(waiting, 0);
+}
+
 static void end_long_lived(struct sp_fixture *fx, struct sp_flow_set *set)
 {
 	require_ok(sp_lab_ask(&set->lab));
@@ -366,6 +378,7 @@ static void least_conn__newcomer_takes_the_slot_of_one_that_serves_on__it_starts
 	sp_fixture_attach(fx);
 	set = open_long_lived(fx, 40);
 	require_active(fx, 1, 10);
+	await_accepted(fx, 1);
 	assert_int_equal(sp_lab_close(&fx->workers[1]), 0);
 	newcomer = sp_fixture_join(fx);
 	sp_fixture_sync(fx);
