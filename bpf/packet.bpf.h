@@ -24,7 +24,7 @@
 /*
  * Since Linux 6.2 a program can look at the kernel's own structs. That is how the addresses are read where it can:
  * bpf_skb_load_bytes_relative() costs as much as their hash. Where it cannot, nothing may ask for these functions, or
- * libbpf up to 1.4 looks for them in the modules' BTF, which takes CAP_SYS_ADMIN: so this file is compiled twice.
+ * libbpf 1.1 looks for them in the modules' BTF, which takes CAP_SYS_ADMIN: so this file is compiled twice.
  */
 #ifndef SP_HAS_CAST
 #define SP_HAS_CAST 1

@@ -44,12 +44,12 @@ static int replace_attached(const struct sp_pins *old, const struct sp_pins *pin
 	return err;
 }
 
-/* The layout is the same in all versions so far; older ones had other things in places that are read by nobody. */
 static bool is_balance(enum sp_balance balance)
 {
 	return sp_value_balance_name(balance)[0] != '?';
 }
 
+/* The layout is the same in all versions so far; older ones had other things in places that are read by nobody. */
 static int update_ctl(const struct sp_pins *pins)
 {
 	struct sp_ctl *ctl;
