@@ -366,6 +366,15 @@ static void go_on_with_rest(struct storm *s, __u64 now)
 	s->tcp.stream.is_paused = true;
 }
 
+/*
+ * UDP questions that the program may not have been asked. Whether a question or its answer was dropped is not known, nor
+ * whether one that lay unread in a dead worker's socket is a stray (strays.h): of them there is one for each at most.
+ */
+static __u64 uncounted(const struct storm_group *g)
+{
+	return g->flows.ndropped + g->model.ndead;
+}
+
 /* I8. TCP asks once for each connection at least: the kernel also looks for a listener for stray segments. */
 static bool is_counted(const struct storm_group *g, __u64 counted)
 {
@@ -373,8 +382,7 @@ static bool is_counted(const struct storm_group *g, __u64 counted)
 
 	if (g->protocol == SP_TCP)
 		return by_program >= by_us;
-	/* Whether the question or its answer was dropped is not known. */
-	return by_program <= by_us && by_program + g->flows.ndropped - g->counted_dropped >= by_us;
+	return by_program <= by_us && by_program + uncounted(g) - g->counted_uncounted >= by_us;
 }
 
 static void count(struct storm_group *g)
@@ -392,7 +400,7 @@ static void count(struct storm_group *g)
 	g->counted_ns = sp_now_ns();
 	g->counted = counted;
 	g->counted_asked = storm_group_asked(g);
-	g->counted_dropped = g->flows.ndropped;
+	g->counted_uncounted = uncounted(g);
 }
 
 static void go_on_with_still(struct storm *s, __u64 now)
@@ -495,9 +503,9 @@ static void summarize(const struct storm *s)
 		printf(" of these %llu killed and %llu refused; slowest %.0f ms\n", op->nkilled, op->nrefused,
 		       op->slowest_ns / 1e6);
 	}
-	printf("udp: %llu flows, %llu datagrams; %llu answers had to come from the flow's worker, and did; %llu times another answered, with good reason; %llu lay unread in a dead worker's socket, %llu late, %llu dropped by the machine; longest gap %.0f ms of %s\n",
-	       f->nopened, f->nasked, f->nbound, f->nmoved, f->nlost, f->nlate, f->ndropped, f->gap_ns / 1e6,
-	       s->udp.op.learn);
+	printf("udp: %llu flows, %llu datagrams; %llu answers had to come from the flow's worker, and did; %llu times another answered, with good reason; %llu lay unread in a dead worker's socket, %llu late, %llu of others were left in one as it closed, %llu dropped by the machine; longest gap %.0f ms of %s\n",
+	       f->nopened, f->nasked, f->nbound, f->nmoved, f->nlost, f->nlate, f->nstrays, f->ndropped,
+	       f->gap_ns / 1e6, s->udp.op.learn);
 	printf("tcp: %llu connections, %llu answered, %llu of them migrated; accepted by a killed process: %llu noted, %llu inside accept(); %llu ended by a close while not steered\n",
 	       c->nconnected, c->nanswered, read_netstat("TCPMigrateReqSuccess"), c->naccepted_by_dead,
 	       c->ninside_accept, c->nunprotected);

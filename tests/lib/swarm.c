@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include "cleanup.h"
 #include "lab_wire.h"
+#include "strays.h"
 
 #define FIRST_ADDRESS 0x7f100001 /* 127.16.0.1; the workers' own is 127.0.0.1 */
 #define BATCH 32 /* datagrams of one system call */
@@ -86,6 +87,14 @@ static bool is_excused(const struct sp_swarm *swarm, size_t flow)
 	return owner >= 0 && load(swarm->shared->is_excused[owner]);
 }
 
+static bool has_strayed(const struct sp_swarm *swarm, size_t flow)
+{
+	__u16 source_port = swarm->options.source_port + flow / swarm->options.naddresses;
+	struct question question = { .round = swarm->flows[flow].asked, .flow = flow };
+
+	return sp_strays_took(swarm->strays, source_port, &question);
+}
+
 static void give_up(struct sp_swarm *swarm, size_t flow)
 {
 	struct sp_swarm_flow *f = &swarm->flows[flow];
@@ -96,12 +105,22 @@ static void give_up(struct sp_swarm *swarm, size_t flow)
 	swarm->shared->tally.lost++;
 }
 
-/* After a while without answers: what excused workers have not answered they will not. */
-static void give_up_excused(struct sp_swarm *swarm)
+/* After a while without answers: what excused workers have not answered they will not, nor will anybody a stray. */
+static void give_up_lost(struct sp_swarm *swarm)
 {
-	for (size_t i = 0; i < swarm->count && swarm->shared->on_their_way; i++)
-		if (swarm->flows[i].asked && is_excused(swarm, i))
+	for (size_t i = 0; i < swarm->count && swarm->shared->on_their_way; i++) {
+		struct sp_swarm_flow *f = &swarm->flows[i];
+
+		if (!f->asked)
+			continue;
+		if (is_excused(swarm, i)) {
 			give_up(swarm, i);
+		} else if (has_strayed(swarm, i)) {
+			f->asked = 0;
+			swarm->shared->on_their_way--;
+			store(swarm->shared->tally.strays, swarm->shared->tally.strays + 1);
+		}
+	}
 }
 
 static bool is_free(struct sp_swarm *swarm, size_t flow)
@@ -245,7 +264,7 @@ static int wait_for_answers(struct sp_swarm *swarm)
 
 		if (heard)
 			return heard < 0 ? heard : 0;
-		give_up_excused(swarm);
+		give_up_lost(swarm);
 		if (swarm->shared->on_their_way < before)
 			return 0;
 	}
@@ -373,6 +392,7 @@ void sp_swarm_open(struct sp_swarm *swarm, const struct sp_crew *crew, const str
 	swarm->options.window = options->window ?: SP_SWARM_WINDOW;
 	remember(swarm);
 	assert_true(swarm->epoll >= 0);
+	swarm->strays = sp_strays_start(crew->port);
 	memory = mmap(NULL, swarm->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(memory != MAP_FAILED);
 	swarm->shared = (void *)memory;
@@ -398,6 +418,7 @@ void sp_swarm_close(struct sp_swarm *swarm)
 	for (size_t port = 0; swarm->sockets && port < swarm->options.nports; port++)
 		sp_close_fd(&swarm->sockets[port]);
 	free(swarm->sockets);
+	sp_strays_stop(swarm->strays);
 	sp_close_fd(&swarm->epoll);
 	if (swarm->shared)
 		munmap(swarm->shared, swarm->size);
@@ -525,12 +546,16 @@ void sp_swarm_owners(const struct sp_swarm *swarm, int *ret_owners)
 void sp_swarm_check_still(const struct sp_swarm *swarm, const char *file, int line)
 {
 	const struct sp_swarm_tally *tally = sp_swarm_tally(swarm);
-	__u64 moved = load(tally->moved), strange = load(tally->strange);
+	__u64 moved = load(tally->moved), strange = load(tally->strange), strays = load(tally->strays);
+	__u64 nexcused = 0;
 
-	if (!moved && !strange)
+	for (size_t id = 0; id < SP_CREW_MAX; id++)
+		nexcused += load(swarm->shared->is_excused[id]);
+	if (!moved && !strange && strays <= nexcused)
 		return;
-	print_error("of %zu flows %llu moved, and %llu datagrams were no answer", swarm->count, moved,
-		    strange);
+	print_error(
+		"of %zu flows %llu moved, %llu datagrams were no answer, and %llu of those of workers that live were left in the sockets of %llu that ended",
+		swarm->count, moved, strange, strays, nexcused);
 	if (moved)
 		print_error("; the first is flow %zu, from worker %d to %d", tally->first_move.flow,
 			    tally->first_move.from, tally->first_move.to);

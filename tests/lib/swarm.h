@@ -5,8 +5,8 @@
  * A flow is a source port, which is a socket, and a source address.
  *
  * A flow has one datagram on its way at most, and all flows together have no more than the receive buffers hold, so
- * none is lost but those that lie unread in a socket that is closed. A flow is asked again only when the answer is
- * here. Each answer is compared with the one before: a flow that has another worker now has moved, unless the one
+ * none is lost but those that lie unread in a socket that is closed, nearly all of them its own (see strays.h). A flow
+ * is asked again only when the answer is here. Each answer is compared with the one before: a flow that has another worker now has moved, unless the one
  * that it had was excused, which is said of a worker that is about to end.
  *
  * Every function fails the test that calls it when the thing cannot be done.
@@ -38,6 +38,7 @@ struct sp_swarm_tally {
 	__u64 sent;
 	__u64 answered;
 	__u64 lost; /* of excused workers, never answered */
+	__u64 strays; /* of other workers, left by the kernel in a socket that closed */
 	__u64 moved; /* answers of another worker than before, though that one was not excused */
 	__u64 strange; /* what is not an answer to any datagram */
 	__u64 rounds; /* times that each flow has been asked, by sp_swarm_start() */
@@ -47,6 +48,7 @@ struct sp_swarm_tally {
 	} first_move;
 };
 
+struct strays;
 struct sp_swarm_flow;
 struct sp_swarm_shared;
 
@@ -56,6 +58,7 @@ struct sp_swarm {
 	struct sockaddr_in target;
 	int *sockets;
 	int epoll;
+	struct strays *strays;
 	pid_t pid; /* of the process of sp_swarm_start(); 0: none */
 	size_t size; /* of what is shared, in bytes */
 	struct sp_swarm_shared *shared;
@@ -89,7 +92,10 @@ const struct sp_swarm_tally *sp_swarm_tally(const struct sp_swarm *swarm);
 /* Who answered each flow last; @ret_owners has room for all. */
 void sp_swarm_owners(const struct sp_swarm *swarm, int *ret_owners);
 
-/* No flow has moved since the swarm was opened, and nothing strange has come. */
+/*
+ * No flow has moved since the swarm was opened, nothing strange has come, and no more has strayed than workers were
+ * excused: to one it happens in some hundred.
+ */
 #define sp_swarm_require_still(swarm) sp_swarm_check_still(swarm, __FILE__, __LINE__)
 void sp_swarm_check_still(const struct sp_swarm *swarm, const char *file, int line);
 

@@ -12,6 +12,7 @@
 #include "flows.h"
 #include "journal.h"
 #include "lab_wire.h"
+#include "strays.h"
 
 /* Questions open at once: a receive buffer holds more than twice as many, so none is dropped for want of room. */
 #define OPEN_MAX 128
@@ -102,6 +103,7 @@ void storm_flows_open(struct storm_flows *f, __u32 count, __u64 now)
 	for (__u32 i = 0; i < count; i++)
 		open_flow(f, &f->flow[i]);
 	f->count = count;
+	f->strays = sp_strays_start(f->port);
 	f->dropped_before = read_dropped();
 	f->next_ns = f->pass_ns = now;
 }
@@ -110,6 +112,7 @@ void storm_flows_close(struct storm_flows *f)
 {
 	for (__u32 i = 0; i < f->count; i++)
 		sp_close_fd(&f->flow[i].fd);
+	sp_strays_stop(f->strays);
 	free(f->flow);
 	free(f->open);
 	f->count = 0;
@@ -153,6 +156,15 @@ static void take_for_lost(struct storm_flows *f, struct storm_flow *flow)
 	close_question(f, flow);
 }
 
+/* One for each worker that has ended at most: to one it happens in some hundred. */
+static bool has_strayed(const struct storm_flows *f, const struct storm_flow *flow)
+{
+	struct question question = { .round = flow->round, .flow = flow - f->flow };
+
+	return sp_strays_took(f->strays, flow->source.port, &question) &&
+	       f->model->last_death_ns >= flow->asked.asked_ns && f->nstrays < f->model->ndead;
+}
+
 static void look_for_silence(struct storm_flows *f, __u64 now)
 {
 	for (__u32 n = f->nopen; n-- > 0;) {
@@ -171,6 +183,9 @@ static void look_for_silence(struct storm_flows *f, __u64 now)
 		     (dead_ns >= asked->asked_ns && now - dead_ns >= DEAD_PATIENCE_NS))) {
 			f->nlost++;
 			take_for_lost(f, flow);
+		} else if (verdict != STORM_LOST && waited >= LOST_PATIENCE_NS && has_strayed(f, flow)) {
+			f->nstrays++;
+			close_question(f, flow);
 		} else if (verdict != STORM_LOST && waited >= LOST_PATIENCE_NS && may_be_dropped(f)) {
 			f->ndropped++;
 			take_for_lost(f, flow);

@@ -45,6 +45,8 @@ struct storm_flows {
 	__u64 nlate; /* taken for lost too soon */
 	__u64 dropped_before; /* by the kernel, when the storm began */
 	__u64 ndropped; /* questions or answers that it may have dropped since */
+	struct strays *strays;
+	__u64 nstrays; /* questions that the kernel has left in another's socket that closed */
 	__u64 nbound; /* answers that had to come from the flow's worker, and did */
 	__u64 nmoved; /* to another worker, as they had to */
 	__u64 gap_ns; /* the longest time that a flow was unheard of while a learn window was open */

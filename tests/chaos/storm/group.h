@@ -25,7 +25,7 @@ struct storm_group {
 	__u64 counted_ns;
 	__u64 counted;
 	__u64 counted_asked;
-	__u64 counted_dropped;
+	__u64 counted_uncounted;
 };
 
 /* Questions or connections so far. */

@@ -109,6 +109,7 @@ void storm_model_dead(struct storm_model *m, __u32 id, __u64 now)
 	m->alive[i] = m->alive[--m->nalive];
 	m->members[id].dead_ns = now;
 	m->last_death_ns = now;
+	m->ndead++;
 	shift(m, now);
 }
 

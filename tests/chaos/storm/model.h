@@ -77,6 +77,7 @@ struct storm_model {
 	bool is_disturbed;
 	__u64 disturbed_until_ns;
 	__u64 last_death_ns;
+	__u64 ndead;
 };
 
 void storm_model_init(struct storm_model *m, enum sp_protocol protocol, __u64 learn_ns);
