@@ -92,6 +92,7 @@ double sp_bench_now(void);
 
 /* The families of figures. */
 void sp_bench_steer(struct sp_bench *bench);
+void sp_bench_steps(struct sp_bench *bench);
 void sp_bench_scale(struct sp_bench *bench);
 void sp_bench_wire(struct sp_bench *bench);
 void sp_bench_balance(struct sp_bench *bench);

@@ -15,6 +15,7 @@
 #include "lab.h"
 #include "state.h"
 #include "tests/bench/floor.skel.h"
+#include "tests/bench/steps.skel.h"
 
 #define FIRST_PORT 4000 /* below the sources' */
 #define BACKLOG 4096
@@ -43,6 +44,20 @@ static int open_member(const struct sp_contender *contender, const struct sp_add
 	return fd;
 }
 
+/* The members become the slots, in their order. */
+static void attach_program(struct sp_contender *contender, const struct bpf_program *program,
+			   const struct bpf_map *slots)
+{
+	for (__u32 i = 0; i < contender->members; i++) {
+		__u64 fd = contender->sockets[i];
+
+		sp_bench_require(bpf_map_update_elem(bpf_map__fd(slots), &i, &fd, BPF_ANY) == 0);
+	}
+	contender->program = bpf_program__fd(program);
+	sp_bench_require(setsockopt(contender->sockets[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF,
+				    &contender->program, sizeof(contender->program)) == 0);
+}
+
 static void attach_floor(struct sp_contender *contender)
 {
 	struct bpf_program *program;
@@ -53,18 +68,37 @@ static void attach_floor(struct sp_contender *contender)
 	sp_bench_require(bpf_map__set_max_entries(contender->skel->maps.sp_floor_socks, contender->members) ==
 			 0);
 	sp_bench_require(floor__load(contender->skel) == 0);
-	for (__u32 i = 0; i < contender->members; i++) {
-		__u64 fd = contender->sockets[i];
-
-		sp_bench_require(bpf_map_update_elem(bpf_map__fd(contender->skel->maps.sp_floor_socks), &i,
-						     &fd, BPF_ANY) == 0);
-	}
 	program = contender->steering == SP_STEERED_BY_EMPTY ? contender->skel->progs.sp_empty :
 		  contender->steering == SP_STEERED_BY_FLOOR ? contender->skel->progs.sp_floor :
 							       contender->skel->progs.sp_modulo;
-	contender->program = bpf_program__fd(program);
-	sp_bench_require(setsockopt(contender->sockets[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF,
-				    &contender->program, sizeof(contender->program)) == 0);
+	attach_program(contender, program, contender->skel->maps.sp_floor_socks);
+}
+
+/* Its one view is a settled group's: the slots take turns as owners. */
+static void attach_step(struct sp_contender *contender)
+{
+	struct sp_ctl ctl = { .current = 0, .key = { 0x0706050403020100, 0x0f0e0d0c0b0a0908 } };
+	struct sp_view *view = calloc(1, sizeof(*view));
+	struct steps *steps = steps__open();
+	__u32 zero = 0;
+
+	sp_bench_require(view && steps);
+	contender->steps = steps;
+	steps->rodata->sp_step_members = contender->members;
+	steps->rodata->sp_counter_slots = contender->members;
+	sp_bench_require(bpf_map__set_max_entries(steps->maps.sp_counters, contender->members + 1) == 0);
+	sp_bench_require(steps__load(steps) == 0);
+	view->kind = SP_VIEW_PLAIN;
+	view->nslots = contender->members;
+	for (size_t i = 0; i < SP_BUCKETS; i++)
+		view->owner[i] = i % contender->members;
+	for (__u32 i = 0; i < contender->members; i++)
+		view->usable[i / 64] |= 1ULL << i % 64;
+	sp_bench_require(bpf_map_update_elem(bpf_map__fd(steps->maps.sp_views), &zero, view, BPF_ANY) == 0);
+	sp_bench_require(bpf_map_update_elem(bpf_map__fd(steps->maps.sp_ctl), &zero, &ctl, BPF_ANY) == 0);
+	free(view);
+	attach_program(contender, bpf_object__find_program_by_name(steps->obj, contender->step),
+		       steps->maps.sp_slots);
 }
 
 static void attach_classic(const struct sp_contender *contender)
@@ -134,6 +168,9 @@ void sp_contender_open(struct sp_contender *contender, const char *binary)
 	case SP_STEERED_BY_RIVAL:
 		attach_steadyport(contender, binary);
 		break;
+	case SP_STEERED_BY_STEP:
+		attach_step(contender);
+		break;
 	default:
 		attach_floor(contender);
 	}
@@ -153,6 +190,8 @@ void sp_contender_close(struct sp_contender *contender)
 	}
 	floor__destroy(contender->skel);
 	contender->skel = NULL;
+	steps__destroy(contender->steps);
+	contender->steps = NULL;
 }
 
 static size_t drain_datagrams(int fd)

@@ -20,6 +20,7 @@ enum sp_steering {
 	SP_STEERED_BY_CLASSIC, /* SO_ATTACH_REUSEPORT_CBPF: the packet's hash modulo the members */
 	SP_STEERED_BY_STEADYPORT,
 	SP_STEERED_BY_RIVAL, /* another build of steadyport */
+	SP_STEERED_BY_STEP, /* a program of steps.bpf.c, Linux 6.2 */
 };
 
 struct sp_contender {
@@ -32,6 +33,7 @@ struct sp_contender {
 	unsigned int members; /* 4 if 0 */
 	bool is_read; /* by whom it belongs to: with queues of the usual length */
 	unsigned int dead; /* of them, closed after the attach */
+	const char *step; /* its name */
 	const char *options[SP_CONTENDER_OPTIONS_MAX]; /* of attach; default: --learn 0 */
 
 	/* filled in by sp_contender_open() */
@@ -39,6 +41,7 @@ struct sp_contender {
 	int *sockets;
 	int program; /* -1: none that has statistics of its own */
 	struct floor *skel;
+	struct steps *steps;
 	struct sp_pins pins; /* of steadyport's own */
 };
 

@@ -18,6 +18,7 @@ static const struct {
 	void (*measure)(struct sp_bench *bench);
 } families[] = {
 	{ "steer", "one run of the program, ratio to the floor", sp_bench_steer },
+	{ "steps", "what one run is made of: one thing more in each, ratio to the floor", sp_bench_steps },
 	{ "scale", "one run of the program against slots and flows", sp_bench_scale },
 	{ "wire", "packets and connections a second from send() to recv(), ratio to no program",
 	  sp_bench_wire },

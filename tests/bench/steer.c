@@ -3,12 +3,15 @@
 #include "bench.h"
 #include "runs.h"
 
+#include <stdio.h>
 #include <sys/socket.h>
 #include <steadyport/choose.h>
 #include "cleanup.h"
 #include "state.h"
 
 #define MANY_FLOWS 100000
+#define FEW_FLOWS 64
+#define FLOWS 1000
 #define LONG "24h" /* a learn window that outlives the measurement */
 #define ROOM_FOR_MANY "2097152" /* kept flows */
 #define AT_MOST(x)           \
@@ -193,6 +196,46 @@ void sp_bench_steer(struct sp_bench *bench)
 	compare_tcp(bench);
 	compare_ipv6(bench);
 	count_probes(bench);
+	sp_runs_end();
+}
+
+#define STEP(name, text, program) SP_CONTENDER(name, text, STEP, .step = program)
+
+/* Few flows, whose buckets' owners stay in the first level of the cache; and as many as elsewhere. */
+static void compare_steps(struct sp_bench *bench, __u32 nflows)
+{
+	struct sp_entry entries[] = {
+		{ SP_CONTENDER("step_floor", "one select, nothing else", FLOOR) },
+		{ STEP("step_select", "of the member that the kernel's hash names", "sp_step_select") },
+		{ STEP("step_owner", "of the owner of the hash's bucket in the view in force",
+		       "sp_step_owner") },
+		{ STEP("step_count", "and counted for its slot", "sp_step_count") },
+		{ STEP("step_read", "by the flow's four numbers, added up", "sp_step_read") },
+		{ STEP("step_siphash", "by their SipHash", "sp_step_siphash") },
+		{ STEP("step_copy", "the same, the addresses copied from the packet", "sp_step_copy") },
+		{ SP_CONTENDER("step_kernel", "steadyport --hash kernel", STEADYPORT,
+			       .options = { "--hash", "kernel" }) },
+		{ SP_CONTENDER("step_steady", "steadyport", STEADYPORT) },
+	};
+	char texts[SP_ARRAY_SIZE(entries)][128], names[SP_ARRAY_SIZE(entries)][32];
+
+	for (size_t i = 0; i < SP_ARRAY_SIZE(entries); i++) {
+		struct sp_contender *contender = &entries[i].contender;
+
+		snprintf(texts[i], sizeof(texts[i]), "%u flows: %s", nflows, contender->text);
+		snprintf(names[i], sizeof(names[i]), "%s_%u", contender->name, nflows);
+		contender->text = texts[i];
+		contender->name = names[i];
+		entries[i].nflows = nflows;
+	}
+	sp_runs_compare(bench, entries, SP_ARRAY_SIZE(entries));
+}
+
+void sp_bench_steps(struct sp_bench *bench)
+{
+	sp_runs_begin();
+	compare_steps(bench, FEW_FLOWS);
+	compare_steps(bench, FLOWS);
 	sp_runs_end();
 }
 
