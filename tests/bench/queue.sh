@@ -12,7 +12,10 @@ set -euo pipefail
 BUILD=$(cd "${BUILD:-build}" && pwd)
 export STEADYPORT=${STEADYPORT:-$BUILD/steadyport}
 # shellcheck disable=SC2016 # to be expanded inside
-exec unshare -n -m --propagation private bash -euc '
+exec unshare -n -m -p -f --mount-proc --propagation private bash -euc '
 	mount -t bpf bpf /sys/fs/bpf
 	ip link set lo up
-	exec chrt --rr 1 "$@"' bash "$BUILD/tests/bench/queue/queue" "$@"
+	QUEUE_DIR=$(mktemp -d)
+	export QUEUE_DIR
+	trap "rm -rf \"\$QUEUE_DIR\"" EXIT
+	chrt --rr 1 "$@"' bash "$BUILD/tests/bench/queue/queue" "$@"

@@ -4,13 +4,17 @@
  * opens them, the workers inherit all and each accepts on its own. So a socket ends when a reload takes workers away,
  * and not when a worker is killed: then it waits for the one that the master starts in its place.
  */
+#include <dirent.h>
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include "contest.h"
+#include "web.h"
 
 #define PORT 8080
 #define WORKERS 4
@@ -18,6 +22,7 @@
 #define MORE 6
 #define ROUNDS 3
 #define STOPS 10
+#define LONG_CONNECTIONS 64
 
 static struct sp_run master, other; /* of two instances */
 static char directory[] = "/tmp/sp-nginx-XXXXXX";
@@ -210,6 +215,66 @@ static void nginx__one_of_two_instances_restarts__no_request_fails(void **state)
 	assert_true(result.without.failed > sp_contest_bound(&result.without));
 }
 
+/* --- placement by load --- */
+
+static size_t count_sockets(pid_t pid)
+{
+	char path[64], target[64];
+	struct dirent *entry;
+	size_t count = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+
+		target[len > 0 ? len : 0] = '\0';
+		count += !strncmp(target, "socket:", strlen("socket:"));
+	}
+	closedir(dir);
+	return count;
+}
+
+/* A connection that stays, and has been accepted: it was answered once. */
+static int open_for_long(void)
+{
+	static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+	int fd = sp_web_connect(PORT);
+	char answer[512];
+
+	assert_int_equal(send(fd, request, strlen(request), 0), strlen(request));
+	assert_true(recv(fd, answer, sizeof(answer), 0) > 0);
+	return fd;
+}
+
+static void nginx__least_conn__long_connections_are_spread_evenly(void **state)
+{
+	size_t before[WORKERS], share;
+	int fds[LONG_CONNECTIONS];
+	pid_t workers[WORKERS];
+
+	(void)state;
+	start();
+	assert_int_equal(sp_server_children(master.pid, workers, WORKERS), WORKERS);
+	sp_run("attach", "nginx", "tcp:127.0.0.1:8080", "--balance", "least-conn");
+	for (size_t i = 0; i < WORKERS; i++)
+		before[i] = count_sockets(workers[i]);
+	for (size_t i = 0; i < LONG_CONNECTIONS; i++)
+		fds[i] = open_for_long();
+	for (size_t i = 0; i < WORKERS; i++) {
+		share = count_sockets(workers[i]) - before[i];
+		print_message("nginx worker %zu of %d has %zu of %d connections\n", i, WORKERS, share,
+			      LONG_CONNECTIONS);
+		assert_in_range(share, LONG_CONNECTIONS / WORKERS - 1, LONG_CONNECTIONS / WORKERS + 1);
+	}
+	for (size_t i = 0; i < LONG_CONNECTIONS; i++)
+		close(fds[i]);
+	sp_run("detach", "nginx");
+	stop();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -219,6 +284,8 @@ int main(void)
 					  sp_contest_teardown),
 		cmocka_unit_test_teardown(nginx__one_of_two_instances_restarts__no_request_fails,
 					  sp_contest_teardown),
+		cmocka_unit_test_teardown(nginx__least_conn__long_connections_are_spread_evenly,
+					  sp_run_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;

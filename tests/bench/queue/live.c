@@ -23,6 +23,9 @@
 #define BACKLOG 4096
 #define EVENTS 64
 #define LEAD 0.05 /* s from the call to the first request's time 0 */
+#define REQUEST_START "GET /%llu" /* nanoseconds */
+#define REQUEST_END " HTTP/1.0\r\n\r\n"
+#define REQUEST_MAX 64
 #define COST_NAME "cost"
 #define COST_PORT 7900
 #define COST_CONNECTIONS 3000
@@ -69,9 +72,12 @@ static void serve(int listener)
 {
 	for (;;) {
 		sp_autoclose int fd = accept(listener, NULL, NULL);
-		__u64 ns;
+		char text[REQUEST_MAX] = "";
+		unsigned long long ns;
 
-		if (fd < 0 || recv(fd, &ns, sizeof(ns), MSG_WAITALL) != sizeof(ns))
+		/* The request is one segment, so it is read whole. */
+		if (fd < 0 || recv(fd, text, sizeof(text) - 1, 0) <= 0 ||
+		    sscanf(text, REQUEST_START, &ns) != 1)
 			continue;
 		nanosleep(&(struct timespec){ .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 }, NULL);
 		send(fd, "", 1, MSG_NOSIGNAL);
@@ -112,7 +118,9 @@ static void ask(int epoll, const struct sockaddr_in *address, struct request *re
 	const struct linger abort = { .l_onoff = 1 }; /* leaves no TIME_WAIT behind */
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT, .data.ptr = request };
-	__u64 ns = request->service * 1e9;
+	char text[REQUEST_MAX];
+	int len = snprintf(text, sizeof(text), REQUEST_START REQUEST_END,
+			   (unsigned long long)(request->service * 1e9));
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_LINGER, &abort, sizeof(abort)))
 		live_die("cannot make a connection");
@@ -120,7 +128,7 @@ static void ask(int epoll, const struct sockaddr_in *address, struct request *re
 	/* On the loopback device the handshake is complete when this returns. */
 	if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) && errno != EINPROGRESS)
 		live_die("cannot connect");
-	if (send(fd, &ns, sizeof(ns), MSG_NOSIGNAL) != sizeof(ns))
+	if (send(fd, text, len, MSG_NOSIGNAL) != len)
 		live_die("cannot ask");
 	if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
 		live_die("cannot wait for an answer");

@@ -5,11 +5,11 @@
 
 #include "queue.h"
 
-/* Processes that accept a connection, read how long it shall take, sleep so long, answer and close it. */
+/* Processes that accept a connection, read how long it shall take (GET /NANOSECONDS), sleep so long, answer and close it. */
 void live_start(unsigned int workers, __u16 port);
 void live_end(void);
 
-/* Asks the requests of 127.0.0.1 at their times and fills in `took`. Returns how late it was with the latest, s. */
+/* Asks the requests of 127.0.0.1 at their times and fills in `took`: until the first byte of the answer. Returns how late it was with the latest, s. */
 double live_ask(__u16 port, struct request *requests, size_t count);
 
 /* Runs a command that must succeed, without its output. */

@@ -2,10 +2,11 @@
 /*
  * Tables of docs/benchmarks-balance.md, on stdout:
  *
- *	queue [--workers 8,64] [--utilisation 0.3,...] [--service 0|1] [--rounds N] [--seconds S] [--cost]
+ *	queue [--workers 8,64] [--utilisation 0.3,...] [--service 0|1] [--rounds N] [--seconds S] [--gunicorn | --cost]
  *
  * To be run by tests/bench/queue.sh, as root in namespaces of its own. A round asks every contender the same requests,
- * one contender after the other; told are the median of the rounds and the lowest and highest of them.
+ * one contender after the other; told are the median of the rounds and the lowest and highest of them. --gunicorn: the
+ * workers are gunicorn's.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -21,6 +22,7 @@
 #define LIST_MAX 16
 #define PORT 7800
 #define NAME "queue"
+#define SERVERS "tests/bench/queue/servers.sh"
 #define SIMULATED_REQUESTS 2000000
 #define COST_ROUNDS 5
 
@@ -30,17 +32,26 @@ static double seconds = 8; /* of arrivals */
 
 struct contender {
 	const char *text;
-	const char *balance; /* NULL: the kernel decides */
+	const char *balance; /* NULL: steadyport is not there */
+	const char *servers; /* what tests/bench/queue/servers.sh starts; NULL: workers of this program */
 };
 
-static const struct contender contenders[] = {
-	{ "kernel's hash", NULL },
-	{ "`hash`", "hash" },
-	{ "`least-queue`", "least-queue" },
-	{ "`least-conn`", "least-conn" },
+static const struct contender own[] = {
+	{ "kernel's hash", NULL, NULL },
+	{ "`hash`", "hash", NULL },
+	{ "`least-queue`", "least-queue", NULL },
+	{ "`least-conn`", "least-conn", NULL },
 };
 
-#define NCONTENDERS SP_ARRAY_SIZE(contenders)
+static const struct contender gunicorns[] = {
+	{ "kernel's hash", NULL, "group" },
+	{ "`least-queue`", "least-queue", "group" },
+	{ "`least-conn`", "least-conn", "group" },
+	{ "HAProxy in front, `leastconn`", NULL, "haproxy" },
+	{ "one socket for all workers", NULL, "shared" },
+};
+
+#define NCONTENDERS_MAX 5
 
 /* One quantile of one contender in every round. */
 struct rounds {
@@ -90,13 +101,18 @@ static void measure(const struct contender *contender, const struct load *load, 
 	sp_autofree struct request *requests = queue_requests(load);
 	double latest;
 
-	live_start(load->workers, PORT);
+	if (contender->servers)
+		live_run(SERVERS " start %s %u %d", contender->servers, load->workers, PORT);
+	else
+		live_start(load->workers, PORT);
 	if (contender->balance)
 		live_run("%s attach " NAME " tcp:127.0.0.1:%d --balance %s", binary, PORT,
 			 contender->balance);
 	latest = live_ask(PORT, requests, load->count);
 	if (contender->balance)
 		live_run("%s detach " NAME, binary);
+	if (contender->servers)
+		live_run(SERVERS " stop");
 	live_end();
 	*ret_p50 = queue_quantile(requests, load->count, 0.5);
 	*ret_p99 = queue_quantile(requests, load->count, 0.99);
@@ -133,19 +149,19 @@ static void print_theory(const struct load *load, const char *who, enum policy p
 	print_row(load, who, text50, text99, "", "");
 }
 
-static void compare_at(struct load *load)
+static void compare_at(struct load *load, const struct contender *contenders, size_t count)
 {
-	struct rounds p50[NCONTENDERS], p99[NCONTENDERS];
+	struct rounds p50[NCONTENDERS_MAX], p99[NCONTENDERS_MAX];
 	char a[64], b[64], c[16], d[16];
 	double late = 0;
 
 	load->count = seconds * load->utilisation * load->workers / queue_service_mean(load->service);
 	for (unsigned int round = 0; round < nrounds; round++) {
 		load->seed = 1 + round;
-		for (size_t i = 0; i < NCONTENDERS; i++)
+		for (size_t i = 0; i < count; i++)
 			measure(&contenders[i], load, &p50[i].value[round], &p99[i].value[round], &late);
 	}
-	for (size_t i = 0; i < NCONTENDERS; i++) {
+	for (size_t i = 0; i < count; i++) {
 		snprintf(c, sizeof(c), "%.2f", ratio(&p50[i], &p50[0]));
 		snprintf(d, sizeof(d), "%.2f", ratio(&p99[i], &p99[0]));
 		print_row(load, contenders[i].text, cell(&p50[i], a), cell(&p99[i], b), c, d);
@@ -192,18 +208,15 @@ static size_t parse_list(const char *text, double *ret)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "workers", required_argument, NULL, 'w' },
-		{ "utilisation", required_argument, NULL, 'u' },
-		{ "service", required_argument, NULL, 's' },
-		{ "rounds", required_argument, NULL, 'r' },
-		{ "seconds", required_argument, NULL, 't' },
-		{ "cost", no_argument, NULL, 'c' },
-		{ NULL, 0, NULL, 0 },
+		{ "workers", required_argument, NULL, 'w' }, { "utilisation", required_argument, NULL, 'u' },
+		{ "service", required_argument, NULL, 's' }, { "rounds", required_argument, NULL, 'r' },
+		{ "seconds", required_argument, NULL, 't' }, { "cost", no_argument, NULL, 'c' },
+		{ "gunicorn", no_argument, NULL, 'g' },	     { NULL, 0, NULL, 0 },
 	};
 	double workers[LIST_MAX] = { 8, 64 }, utilisation[LIST_MAX] = { 0.3, 0.5, 0.7, 0.85, 0.9 };
 	size_t nworkers = 2, nutilisation = 5;
 	struct load load = { .service = SERVICE_SLOW_SOMETIMES };
-	int option, is_cost = 0;
+	int option, is_cost = 0, is_real = 0;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
@@ -225,6 +238,9 @@ int main(int argc, char **argv)
 		case 'c':
 			is_cost = 1;
 			break;
+		case 'g':
+			is_real = 1;
+			break;
 		default:
 			return 2;
 		}
@@ -244,7 +260,10 @@ int main(int argc, char **argv)
 		       load.workers, queue_service_name(load.service));
 		for (size_t u = 0; u < nutilisation; u++) {
 			load.utilisation = utilisation[u];
-			compare_at(&load);
+			if (is_real)
+				compare_at(&load, gunicorns, SP_ARRAY_SIZE(gunicorns));
+			else
+				compare_at(&load, own, SP_ARRAY_SIZE(own));
 		}
 	}
 	return 0;
