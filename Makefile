@@ -177,23 +177,32 @@ $(TESTS): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LINE_BUFFER) $(BUILD)/tests/lib
 	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $(WRAPPED:%=-Wl,--wrap=%) $(filter %.o,$^) $(filter %.a,$^) \
 		$(LIBS) $(CMOCKA) -lm -o $@
 
-# The pure storm runs the program itself, compiled for this machine by the compiler that compiles it for the kernel's.
-# Its knobs are constants until the loader loads it; here they are variables.
-PURE := $(BUILD)/tests/chaos/pure
-HOST_STEER = $(CLANG) -std=gnu11 $(WARNINGS) -Wno-attributes -D__bpf__ -Dconst= -DSP_HAS_CAST=0 -Itests/chaos/pure/host -Ivmlinux \
-	-Iinclude -fPIE -O2 -g
-$(PURE)/steer.o: bpf/steer.bpf.c Makefile
+# Some tests run the programs themselves, compiled for this machine by the compiler that compiles them for the kernel's.
+# Their knobs are constants until the loader loads them; here they are variables.
+HOST_CFLAGS := -O2 -g
+HOST_BPF = $(CLANG) -std=gnu11 $(WARNINGS) -Wno-attributes -D__bpf__ -Dconst= -DSP_HAS_CAST=0 -Itests/chaos/pure/host -Ivmlinux \
+	-Iinclude -fPIE $(HOST_CFLAGS)
+define compile_host
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(HOST_STEER) $(DEPFLAGS) -c $< -o $@
+	$(Q)$(HOST_BPF) $(DEPFLAGS) -c $< -o $@
+endef
+$(BUILD)/host/%.o: bpf/%.bpf.c Makefile
+	$(compile_host)
+
+# Branch by branch, on the kernel of the fuzz targets.
+$(BUILD)/tests/unit/program_test $(BUILD)/tests/unit/placement_test: $(BUILD)/tests/unit/program/world.o \
+	$(BUILD)/tests/fuzz/steer/kernel.o $(BUILD)/host/steer.o
+$(BUILD)/tests/unit/placement_test: $(BUILD)/host/count.o
 
 # What the loader asks of the kernel is answered by tests/chaos/pure/loader.c.
+PURE := $(BUILD)/tests/chaos/pure
 $(PURE)_test: WRAPPED := bpf_map_lookup_elem bpf_map_update_elem bpf_map_delete_elem bpf_map_lookup_batch \
 	bpf_map_lookup_and_delete_elem bpf_obj_get_info_by_fd \
 	mmap munmap close clock_gettime clock_nanosleep sp_kernel_wait_readers sp_steer_program_id \
 	sp_members_scan sp_group_socket sp_group_any_socket sp_group_attach \
 	sp_fail sp_refuse sp_hint sp_warn sp_note
-$(PURE)_test: $(PURE)/steer.o
+$(PURE)_test: $(BUILD)/host/steer.o
 
 # A test asks for what the program does where the kernel has less.
 $(BUILD)/tests/prog/steer_test: WRAPPED := sp_kernel_ask
@@ -296,7 +305,7 @@ fuzzers: $(FUZZERS)
 $(BUILD)/tests/fuzz/steer/program.o: bpf/steer.bpf.c Makefile
 	$(say) CC $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(HOST_STEER) -fsanitize=$(SANITIZE) -fno-sanitize-recover=all $(DEPFLAGS) -c $< -o $@
+	$(Q)$(HOST_BPF) -fsanitize=$(SANITIZE) -fno-sanitize-recover=all $(DEPFLAGS) -c $< -o $@
 $(BUILD)/tests/fuzz/steer_fuzz $(BUILD)/tests/fuzz/packet_fuzz: $(BUILD)/tests/fuzz/steer/kernel.o \
 	$(BUILD)/tests/fuzz/steer/program.o
 $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libsteadyport.a
@@ -384,4 +393,4 @@ help: ## this list
 	@echo 'Variables:'
 	@sed -n 's/^## /  /p' Makefile
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/loader/*.d $(BUILD)/tests/*/*.d $(BUILD)/tests/*/*/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/loader/*.d $(BUILD)/tests/*/*.d $(BUILD)/tests/*/*/*.d $(BUILD)/host/*.d)

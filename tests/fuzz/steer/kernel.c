@@ -7,7 +7,9 @@
 /* bpf/steer.bpf.c: its entry, its knobs and, for their addresses only, its maps */
 int sp_steer(struct sk_reuseport_md *md);
 extern volatile __u32 sp_protocol, sp_hash, sp_track, sp_counter_slots, sp_balance;
+extern volatile bool sp_has_loop;
 extern char sp_slots[], sp_views[], sp_ctl[], sp_info[], sp_flows[], sp_counters[], sp_events[], sp_socks[];
+extern char sp_active[], sp_moved[];
 
 void *sp_sim_lookup(void *map, const void *key);
 long sp_sim_update(void *map, const void *key, const void *value, __u64 flags);
@@ -50,6 +52,10 @@ void *sp_sim_lookup(void *map, const void *key)
 		return index < SP_SLOTS_MAX ? &kernel->info[index] : NULL;
 	if (map == sp_socks)
 		return index < SP_SLOTS_MAX ? &kernel->socks[index] : NULL;
+	if (map == sp_active)
+		return index < SP_SLOTS_MAX ? &kernel->active[index] : NULL;
+	if (map == sp_moved)
+		return kernel->has_moved ? &kernel->moved : NULL;
 	if (map == sp_counters)
 		return index <= kernel->counter_slots ? &kernel->counters[index] : NULL;
 	sp_must(map == sp_flows, "the program looks into a map that is not there");
@@ -59,10 +65,17 @@ void *sp_sim_lookup(void *map, const void *key)
 
 long sp_sim_update(void *map, const void *key, const void *value, __u64 flags)
 {
-	sp_must(map == sp_flows && flags == BPF_ANY, "the program writes a map that is not its own");
-	see_flow_hash(key);
+	sp_must((map == sp_flows || map == sp_moved) && flags == BPF_ANY,
+		"the program writes a map that is not its own");
+	if (map == sp_flows)
+		see_flow_hash(key);
 	if (kernel->cannot_keep)
 		return -ENOMEM;
+	if (map == sp_moved) {
+		kernel->moved = *(const struct sp_tag *)value;
+		kernel->has_moved = true;
+		return 0;
+	}
 	kernel->flow = *(const struct sp_flow *)value;
 	kernel->has_flow = true;
 	run.has_stored_flow = true;
@@ -71,6 +84,10 @@ long sp_sim_update(void *map, const void *key, const void *value, __u64 flags)
 
 long sp_sim_delete(void *map, const void *key)
 {
+	if (map == sp_moved) {
+		kernel->has_moved = false;
+		return 0;
+	}
 	sp_must(map == sp_flows, "the program deletes from a map that is not its own");
 	see_flow_hash(key);
 	if (!kernel->has_flow)
@@ -180,6 +197,11 @@ static void check_outcomes(void)
 			outcomes_of(&kernel->counters[r]));
 }
 
+void sp_fuzz_set(struct sp_fuzz_kernel *k)
+{
+	kernel = k;
+}
+
 struct sp_fuzz_run sp_fuzz_steer(struct sp_fuzz_kernel *k, const struct sp_fuzz_packet *p)
 {
 	__u8 *linear = malloc(p->linear_len ? p->linear_len : 1);
@@ -194,7 +216,7 @@ struct sp_fuzz_run sp_fuzz_steer(struct sp_fuzz_kernel *k, const struct sp_fuzz_
 	memcpy(linear, p->network, p->linear_len);
 	md.data = linear + p->header_len;
 	md.data_end = linear + p->linear_len;
-	kernel = k;
+	sp_fuzz_set(k);
 	packet = p;
 	run = (struct sp_fuzz_run){ .selected = -1 };
 	sp_protocol = k->protocol;
@@ -202,6 +224,7 @@ struct sp_fuzz_run sp_fuzz_steer(struct sp_fuzz_kernel *k, const struct sp_fuzz_
 	sp_track = k->track;
 	sp_counter_slots = k->counter_slots;
 	sp_balance = k->balance;
+	sp_has_loop = k->has_loop;
 	memset(k->counters, 0, sizeof(k->counters));
 	sp_must(sp_steer(&md) == SK_PASS, "the program drops a packet");
 	sp_must(!is_reserved, "an event is reserved and never submitted");

@@ -28,19 +28,23 @@ struct sp_fuzz_packet {
 struct sp_fuzz_kernel {
 	/* the program's knobs */
 	__u32 protocol, hash, track, counter_slots, balance;
+	bool has_loop;
 
 	struct sp_ctl ctl;
 	struct sp_view views[SP_VIEWS];
 	struct sp_info info[SP_SLOTS_MAX];
 	struct sp_sock socks[SP_SLOTS_MAX];
 	__u32 waiting[SP_SLOTS_MAX]; /* at socket 1 + slot */
+	struct sp_active active[SP_SLOTS_MAX];
+	bool has_moved; /* the one entry of sp_moved: for the connection that is asked about */
+	struct sp_tag moved;
 	struct sp_counters counters[SP_SLOTS_MAX + 1];
 	int select_err[SP_SLOTS_MAX]; /* what bpf_sk_select_reuseport() says of it; 0: live */
 	bool has_flow; /* the one entry of the flow table: for the flow that is asked about, whichever it is */
 	struct sp_flow flow;
 	__u64 now_ns;
 	bool is_ring_full;
-	bool cannot_keep;
+	bool cannot_keep; /* neither a flow nor what was moved */
 };
 
 struct sp_fuzz_run {
@@ -50,6 +54,9 @@ struct sp_fuzz_run {
 	__u64 flow_hash; /* the key that it was asked for */
 	__u32 events;
 };
+
+/* Whose maps the helpers look into; a run of the program sets it. */
+void sp_fuzz_set(struct sp_fuzz_kernel *kernel);
 
 /* Runs the program for a packet. Its return value must be SK_PASS, and one outcome must have been counted (I8). */
 struct sp_fuzz_run sp_fuzz_steer(struct sp_fuzz_kernel *kernel, const struct sp_fuzz_packet *packet);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Stands in for libbpf's header of this name when bpf/steer.bpf.c is compiled for this machine: the helpers that the
- * program calls are functions of ../kernel.c. No libc header may be included: vmlinux.h defines the same types.
+ * Stands in for libbpf's header of this name when a program of bpf/ is compiled for this machine: the helpers that it
+ * calls are functions of the test's kernel. No libc header may be included: vmlinux.h defines the same types.
  */
 #ifndef STEADYPORT_TESTS_BPF_HELPERS_H
 #define STEADYPORT_TESTS_BPF_HELPERS_H
 
-#define SEC(name)
+/* Each program brings its maps along; linked into one test they are the same. */
+#define SEC(name) __attribute__((weak))
 #define __uint(name, val) int(*name)[val]
 #define __type(name, val) __typeof__(val) *name
 #define __ksym
@@ -27,6 +28,7 @@ long bpf_skb_load_bytes_relative(const void *md, __u32 offset, void *to, __u32 l
 void *bpf_ringbuf_reserve(void *ringbuf, __u64 size, __u64 flags);
 void bpf_ringbuf_submit(void *data, __u64 flags);
 __u64 bpf_ktime_get_ns(void);
+void *bpf_sk_storage_get(void *map, void *sk, void *value, __u64 flags);
 
 static inline long bpf_loop(__u32 turns, long (*turn)(__u32 i, void *ctx), void *ctx, __u64 flags)
 {
