@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Workers die by SIGKILL while no loader process runs: what the program does by itself. */
 #include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
 #include "fixture.h"
 
 #define FLOWS 400
@@ -255,6 +258,44 @@ static void reconcile__nothing_is_learned__entries_of_dead_workers_are_dropped(s
 	assert_int_equal(sp_fixture_sum(fx, stale), 0);
 }
 
+/*
+ * A reader that is a whole ring behind, as when nobody reads for a long time: the reader's place is in a page that it
+ * writes, the writer's in the next one (kernel/bpf/ringbuf.c).
+ */
+static void fill_ring(struct sp_fixture *fx)
+{
+	long page = sysconf(_SC_PAGESIZE);
+	struct bpf_map_info info = { 0 };
+	__u32 len = sizeof(info);
+	unsigned long *reader, *writer;
+
+	assert_int_equal(bpf_obj_get_info_by_fd(fx->pins.events, &info, &len), 0);
+	reader = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, fx->pins.events, 0);
+	writer = mmap(NULL, page, PROT_READ, MAP_SHARED, fx->pins.events, page);
+	assert_ptr_not_equal(reader, MAP_FAILED);
+	assert_ptr_not_equal(writer, MAP_FAILED);
+	*reader = *writer - info.max_entries;
+	munmap(reader, page);
+	munmap(writer, page);
+}
+
+static void steer__nobody_reads_events_when_a_worker_dies__counted_and_flows_go_on(struct sp_fixture *fx)
+{
+	struct sp_flow_set *set;
+
+	sp_fixture_attach(fx);
+	sp_fixture_settle(fx);
+	set = sp_fixture_flows(fx, FLOWS);
+	fill_ring(fx);
+	sp_fixture_kill(fx, 1);
+	sp_fixture_round(fx, set);
+	sp_require_still(fx, set);
+	sp_require_agreement(fx, set);
+	/* Once in the life of a slot its end is told, or is not. */
+	assert_int_equal(sp_fixture_row(fx, sp_fixture_slot(fx, 1), events_lost), 1);
+	assert_int_equal(sp_fixture_sum(fx, events_lost), 1);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct sp_case cases[] = {
@@ -280,6 +321,8 @@ int main(int argc, char **argv)
 		SP_CASE(steer__i1_worker_killed_under_kernel_hash__survivors_keep_their_flows,
 			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V6 | SP_PLACE_DUAL_V4,
 			.workers = WORKERS, .hash = SP_HASH_KERNEL),
+		SP_CASE(steer__nobody_reads_events_when_a_worker_dies__counted_and_flows_go_on,
+			.protocols = SP_CASE_BOTH, .places = SP_PLACE_V4, .workers = WORKERS),
 	};
 
 	return sp_fixture_main("death", cases, SP_ARRAY_SIZE(cases), argc, argv);
