@@ -322,6 +322,23 @@ coverage: ## line coverage of loader/ and include/ by the tests: COVERAGE='unit 
 	$(Q)$(MAKE) BUILD=$(BUILD)/coverage CC=$(CLANG) CFLAGS='$(COVERAGE_CFLAGS)' all $(COVERAGE:%=tests-%)
 	$(Q)BUILD=$(BUILD) scripts/coverage.sh $(COVERAGE)
 
+# Only the programs are watched, so that a branch is theirs, and is taken by a case that asks them.
+BRANCHES := $(BUILD)/branches
+$(BRANCHES)/%.o: HOST_CFLAGS := -O1 -g -fprofile-instr-generate -fcoverage-mapping
+$(BRANCHES)/%.o: bpf/%.bpf.c Makefile
+	$(compile_host)
+$(BRANCHES)/placement_test: $(BRANCHES)/count.o
+$(BRANCHES)/%_test: $(BUILD)/tests/unit/%_test.o $(BUILD)/tests/unit/program/world.o $(BUILD)/tests/fuzz/steer/kernel.o \
+		$(BRANCHES)/steer.o
+	$(say) LD $@
+	$(Q)$(CLANG) -fprofile-instr-generate $(SP_LDFLAGS) $^ $(CMOCKA) -o $@
+
+.PHONY: branches branches-write
+branches: $(BRANCHES)/program_test $(BRANCHES)/placement_test ## which unit test takes which branch of the programs: docs/branches.md
+	$(Q)BUILD=$(BUILD) scripts/branches.py
+branches-write: $(BRANCHES)/program_test $(BRANCHES)/placement_test ## the same, and put the tables into docs/branches.md
+	$(Q)BUILD=$(BUILD) scripts/branches.py --write
+
 # --- keeping house ---
 
 FORMATTED := $(wildcard bpf/*.[ch] include/steadyport/*.h loader/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
@@ -393,4 +410,4 @@ help: ## this list
 	@echo 'Variables:'
 	@sed -n 's/^## /  /p' Makefile
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/loader/*.d $(BUILD)/tests/*/*.d $(BUILD)/tests/*/*/*.d $(BUILD)/host/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/loader/*.d $(BUILD)/tests/*/*.d $(BUILD)/tests/*/*/*.d $(BUILD)/host/*.d $(BUILD)/branches/*.d)

@@ -12,7 +12,7 @@
 # docs/daemon.md that of privileges.def, that of docs/doctor.md that of findings.def; every command and every option of
 # `steadyport --help` and of each `COMMAND --help` is in README.md; every relative link in README.md, CONTRIBUTING.md and
 # docs/ leads somewhere;
-# every test that docs/selftests.md and docs/SECURITY.md name is there.
+# every test that docs/selftests.md, docs/branches.md and docs/SECURITY.md name is there.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -217,7 +217,7 @@ check_pictures() {
 check_tests() {
 	local page name
 
-	for page in docs/selftests.md docs/SECURITY.md; do
+	for page in docs/selftests.md docs/branches.md docs/SECURITY.md; do
 		while IFS= read -r name; do
 			[[ -e tests/$name.c ]] || complain "$page: there is no tests/$name.c"
 		done < <(grep -oE '[a-z0-9]+/[a-z_0-9]+_test\b' "$page" | sort -u)

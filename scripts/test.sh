@@ -130,6 +130,7 @@ part_lint() {
 
 part_unit() {
 	step "unit tests" "${build[@]}" check-unit || true
+	step "branches of the programs" "${build[@]}" branches || true
 }
 
 part_prog() {

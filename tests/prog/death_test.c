@@ -253,6 +253,7 @@ static void reconcile__nothing_is_learned__entries_of_dead_workers_are_dropped(s
 	sp_fixture_kill(fx, 1);
 	sp_fixture_settle(fx);
 	assert_int_equal(sp_state_each_flow(&fx->pins, expect_in_force, fx), 0);
+	assert_true(sp_fixture_sum(fx, settled) > 0);
 	sp_fixture_round(fx, set);
 	sp_require_still(fx, set);
 	assert_int_equal(sp_fixture_sum(fx, stale), 0);
