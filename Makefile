@@ -352,12 +352,11 @@ format-check: ## say which sources are not in the house format
 # The analyzer takes a minute of each core; a file is looked at again when something that it includes has changed.
 TIDY_CFLAGS = -std=gnu11 -D_GNU_SOURCE -DSP_VERSION='"$(VERSION)"' -Iinclude -Iloader -I$(BUILD) $(LIB_CFLAGS)
 .PHONY: tidy cppcheck
-tidy: $(LOADER_SRCS:%.c=$(BUILD)/tidy/%.ok) ## clang-tidy and clang's analyzer over the loader
-$(BUILD)/tidy/%.ok: %.c .clang-tidy scripts/lint/analyzer.h Makefile $(wildcard loader/*.h include/steadyport/*) | $(SKELS)
+tidy: $(LOADER_SRCS:%.c=$(BUILD)/tidy/%.ok) ## clang-tidy and clang's analyzer, with all of scan-build's checkers, over the loader
+$(BUILD)/tidy/%.ok: %.c .clang-tidy scripts/lint/analyzer.h scripts/lint/tidy.sh Makefile $(wildcard loader/*.h include/steadyport/*) | $(SKELS)
 	$(say) TIDY $<
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CLANG_TIDY) --quiet $< -- $(if $(filter %/log.c,$<),,-include scripts/lint/analyzer.h) $(TIDY_CFLAGS) 2>$@.log || \
-		{ cat $@.log; exit 1; }
+	$(Q)CLANG_TIDY=$(CLANG_TIDY) scripts/lint/tidy.sh $< $(if $(filter %/log.c,$<),,-include scripts/lint/analyzer.h) $(TIDY_CFLAGS)
 	$(Q)touch $@
 # It does not know __attribute__((cleanup)) and calls each sp_autofree a leak; libbpf's macro is not its to expand.
 cppcheck: ## cppcheck over the loader

@@ -296,7 +296,7 @@ static void add_count(struct sp_findings *f, const struct values *common, enum s
 
 static void find_in_members(const struct sp_group_facts *g, struct sp_findings *f, const struct values *v)
 {
-	size_t before = f->count;
+	size_t before;
 
 	if (g->nhidden)
 		add_count(f, v, SP_FINDING_HIDDEN, g->nhidden, g->size, NULL);
