@@ -16,14 +16,14 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/pages.sh
+. scripts/lib/pages.sh
 readonly STEADYPORT=${STEADYPORT:-build/steadyport}
 readonly COUNTERS=include/steadyport/counters.def
 readonly METRICS=loader/metrics.def
 readonly PRIVILEGES=loader/privileges.def
 readonly FINDINGS=loader/findings.def
-# What stands between these lines is made from such a list. %s: counters, metrics, capabilities, findings
-readonly BEGIN='<!-- %s: made by scripts/check-docs.sh --write -->'
-readonly END='<!-- end of %s -->'
+readonly MAKER='scripts/check-docs.sh --write'
 
 failed=0
 complain() {
@@ -110,45 +110,15 @@ findings_table() {
 	require_rows "$FINDINGS" SP_FINDING "$rows"
 }
 
-marker() {
-	# shellcheck disable=SC2059 # both are formats
-	printf "$1" "$2"
-}
-
-require_markers() {
-	local page=$1 what=$2 format
-
-	for format in "$BEGIN" "$END"; do
-		[[ $(grep -cxF -- "$(marker "$format" "$what")" "$page") == 1 ]] ||
-			die "$page does not have this line once: $(marker "$format" "$what")"
-	done
-}
-
-table_in() {
-	awk -v begin="$(marker "$BEGIN" "$2")" -v end="$(marker "$END" "$2")" \
-		'$0 == end { exit } shown { print } $0 == begin { shown = 1 }' "$1"
-}
-
-write_table() {
-	local page=$1 what=$2 table=$3 fresh
-
-	fresh=$(awk -v begin="$(marker "$BEGIN" "$what")" -v end="$(marker "$END" "$what")" -v table="$table" '
-		$0 == end { hidden = 0 }
-		!hidden { print }
-		$0 == begin { print table; hidden = 1 }
-	' "$page")
-	printf '%s\n' "$fresh" >"$page"
-}
-
 # check_table PAGE WHAT TABLE [--write]
 check_table() {
 	local page=$1 what=$2 table=$3 difference
 
-	require_markers "$page" "$what"
-	[[ $# == 3 ]] || write_table "$page" "$what" "$table"
-	difference=$(diff -u --label "$page" --label "as it should be" <(table_in "$page" "$what") \
+	pages_require "$page" "$what" "$MAKER"
+	[[ $# == 3 ]] || pages_put "$page" "$what" "$MAKER" "$table"
+	difference=$(diff -u --label "$page" --label "as it should be" <(pages_get "$page" "$what" "$MAKER") \
 		<(printf '%s\n' "$table")) && return
-	complain "$page's table of $what is not as it should be (scripts/check-docs.sh --write makes it)"
+	complain "$page's table of $what is not as it should be ($MAKER makes it)"
 	printf '%s\n' "$difference" >&2
 }
 

@@ -12,10 +12,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/lib/machine.sh
 . scripts/lib/machine.sh
+# shellcheck source=scripts/lib/pages.sh
+. scripts/lib/pages.sh
 readonly PAGE=README.md
 readonly HEADING='## From a bare machine to a steered nginx'
-readonly BEGIN='<!-- newcomer: made by scripts/check-newcomer.sh --write -->'
-readonly END='<!-- end of newcomer -->'
+readonly MAKER='scripts/check-newcomer.sh --write'
 readonly COMMANDS=5 # is what the README promises
 readonly KILLS=6
 
@@ -126,12 +127,6 @@ cp "$scratch/commands" "$root/root/commands"
 machine_run "$root" bash -c 'exec bash /root/steadyport/scripts/check-newcomer.sh --there </root/commands'
 cat "$root/root/status"
 if [[ ${1-} == --write ]]; then
-	# shellcheck disable=SC2016 # the backticks are Markdown's
-	text=$(printf '```\n$ steadyport status web\n%s\n```' "$(<"$root/root/status")")
-	fresh=$(awk -v begin="$BEGIN" -v end="$END" -v text="$text" '
-		$0 == end { hidden = 0 }
-		!hidden { print }
-		$0 == begin { print text; hidden = 1 }
-	' "$PAGE")
-	printf '%s\n' "$fresh" >"$PAGE"
+	pages_put "$PAGE" newcomer "$MAKER" "$(pages_fence "\$ steadyport status web
+$(<"$root/root/status")")"
 fi

@@ -24,15 +24,15 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/pages.sh
+. scripts/lib/pages.sh
 readonly BUILD=${BUILD:-build}
 readonly KERNEL_TIMEOUT=${KERNEL_TIMEOUT:-300}
 readonly TEST_TIMEOUT=${TEST_TIMEOUT:-600}
 readonly CHAOS_SECONDS=${CHAOS_SECONDS:-20} CHAOS_STEPS=${CHAOS_STEPS:-100000}
 readonly KINDS=(unit prog e2e chaos)
 readonly PAGE=docs/kernels.md
-# What stands between these lines is made here. %s: results, budget
-readonly BEGIN='<!-- %s: made by scripts/kernels.sh --write -->'
-readonly END='<!-- end of %s -->'
+readonly MAKER='scripts/kernels.sh --write'
 
 read -ra patterns <<<"${KERNEL_TESTS-*}"
 passed=0 failed=0 skipped=0
@@ -335,20 +335,6 @@ budgets_of_others() {
 	' "$PAGE"
 }
 
-# write_block WHAT TEXT
-write_block() {
-	local begin end fresh
-
-	# shellcheck disable=SC2059 # both are formats
-	begin=$(printf "$BEGIN" "$1") end=$(printf "$END" "$1")
-	fresh=$(awk -v begin="$begin" -v end="$end" -v text="$2" '
-		$0 == end { hidden = 0 }
-		!hidden { print }
-		$0 == begin { print text; hidden = 1 }
-	' "$PAGE")
-	printf '%s\n' "$fresh" >"$PAGE"
-}
-
 does_write=no
 if [[ ${1-} == --write ]]; then
 	does_write=yes
@@ -394,10 +380,9 @@ done
 printf '\n%-30s %-5s %5s\n%s' KERNEL '' CASES "$table"
 if [[ $does_write == yes && $table != *SKIP* ]]; then
 	others=$(rows_of_others)
-	write_block results "$page_table${others:+$others$'\n'}
+	pages_put "$PAGE" results "$MAKER" "$page_table${others:+$others$'\n'}
 Of the tests: \`${KERNEL_TESTS-*}\`"
-	# shellcheck disable=SC2016 # the backticks are Markdown's
-	[[ -z $page_budget ]] || write_block budget "$(printf '```\n%s\n```' "$page_budget$(budgets_of_others)")"
+	[[ -z $page_budget ]] || pages_put "$PAGE" budget "$MAKER" "$(pages_fence "$page_budget$(budgets_of_others)")"
 fi
 if [[ ${TEST_TOTALS-} ]]; then
 	echo "$passed $failed $skipped" >>"$TEST_TOTALS"

@@ -10,6 +10,8 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/pages.sh
+. scripts/lib/pages.sh
 export STEADYPORT=$PWD/build/steadyport
 readonly TOP_TEST=build/tests/e2e/top_test PICTURES=docs/pictures
 
@@ -26,28 +28,6 @@ done
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-
-# put PAGE WHAT FILE: the file, as a block of code, between the page's marks.
-put() {
-	local page=$1 what=$2 file=$3
-
-	[[ $(grep -cxE "<!-- ($what: made by scripts/pictures.sh|end of $what) -->" "$page") == 2 ]] || {
-		echo "scripts/pictures.sh: $page has no marks for: $what" >&2
-		exit 1
-	}
-	awk -v what="$what" -v file="$file" '
-		$0 == "<!-- end of " what " -->" { hidden = 0 }
-		!hidden { print }
-		$0 == "<!-- " what ": made by scripts/pictures.sh -->" {
-			print "```"
-			while ((getline line < file) > 0)
-				print line
-			print "```"
-			hidden = 1
-		}
-	' "$page" >"$scratch/page"
-	cat "$scratch/page" >"$page"
-}
 
 # What a picture beside it shows already, and what is of this run alone, is left out.
 shorten_demo() {
@@ -66,7 +46,7 @@ shorten_demo() {
 mkdir -p "$PICTURES"
 "$STEADYPORT" demo --svg "$PICTURES/flows.svg" | shorten_demo >"$scratch/demo"
 "$STEADYPORT" demo --rolling --svg "$PICTURES/rolling.svg"
-put README.md demo "$scratch/demo"
+pages_put README.md demo scripts/pictures.sh "$(pages_fence "$(<"$scratch/demo")")"
 
 # In a network with a name, and a bpffs, of its own.
 watch_top() {
@@ -84,4 +64,4 @@ unshare -m --propagation private -- "$BASH" -euc "watch_top '$scratch/frame'" >"
 	cat "$scratch/test" >&2
 	exit 1
 }
-put docs/top.md frame "$scratch/frame"
+pages_put docs/top.md frame scripts/pictures.sh "$(pages_fence "$(<"$scratch/frame")")"

@@ -22,12 +22,13 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/pages.sh
+. scripts/lib/pages.sh
 readonly BUILD=${BUILD:-build}
 readonly STORM_SECONDS=${STORM_SECONDS:-30} STORM_PAUSE=${STORM_PAUSE:-60}
 readonly INTERVAL=4
 readonly PAGE=docs/soak.md
-readonly BEGIN='<!-- results: made by scripts/soak.sh --write -->'
-readonly END='<!-- end of results -->'
+readonly MAKER='scripts/soak.sh --write'
 # Column of the samples, unit, what the line may rise and be flat ("-": others are in it, too), name. Memory is judged by
 # the second half of the run: a leak goes on, a high-water mark does not.
 readonly FIGURES='
@@ -269,17 +270,6 @@ report() {
 	as_table "$figures"
 }
 
-write_page() {
-	local text=$1 fresh
-
-	fresh=$(awk -v begin="$BEGIN" -v end="$END" -v text="$text" '
-		$0 == end { hidden = 0 }
-		!hidden { print }
-		$0 == begin { print text; hidden = 1 }
-	' "$PAGE")
-	printf '%s\n' "$fresh" >"$PAGE"
-}
-
 does_write=no hours='' judged=''
 while (($# > 0)); do
 	case $1 in
@@ -323,7 +313,7 @@ soak
 figures=$(judge "$samples")
 text=$(report "$figures")
 printf '%s\n' "$text"
-[[ $does_write == no ]] || write_page "$text"
+[[ $does_write == no ]] || pages_put "$PAGE" results "$MAKER" "$text"
 [[ ! -e $scratch/failed.log ]] || {
 	cat "$scratch/failed.log"
 	die "a storm has failed"

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# The parts of a page that a command makes. WHAT is what it is called there, MAKER the command:
+#
+#	<!-- WHAT: made by MAKER -->
+#	...
+#	<!-- end of WHAT -->
+#
+# To be sourced.
+
+# pages_require PAGE WHAT MAKER: fails, and says so, unless the page has each of the two lines once.
+pages_require() {
+	local page=$1 line
+
+	for line in "<!-- $2: made by $3 -->" "<!-- end of $2 -->"; do
+		[[ $(grep -cxF -- "$line" "$page") == 1 ]] || {
+			echo "$0: $page does not have this line once: $line" >&2
+			return 1
+		}
+	done
+}
+
+# pages_get PAGE WHAT MAKER: what stands there now.
+pages_get() {
+	awk -v begin="<!-- $2: made by $3 -->" -v end="<!-- end of $2 -->" \
+		'$0 == end { exit } shown { print } $0 == begin { shown = 1 }' "$1"
+}
+
+# pages_put PAGE WHAT MAKER TEXT
+pages_put() {
+	local page=$1 fresh
+
+	pages_require "$page" "$2" "$3" || return
+	# Not with -v, which would take a backslash of the text for its own.
+	fresh=$(TEXT=$4 awk -v begin="<!-- $2: made by $3 -->" -v end="<!-- end of $2 -->" '
+		$0 == end { hidden = 0 }
+		!hidden { print }
+		$0 == begin { print ENVIRON["TEXT"]; hidden = 1 }
+	' "$page")
+	printf '%s\n' "$fresh" >"$page"
+}
+
+# pages_fence TEXT: as a block of code.
+pages_fence() {
+	# shellcheck disable=SC2016 # the backticks are Markdown's
+	printf '```\n%s\n```\n' "$1"
+}
