@@ -88,6 +88,11 @@ check_docs() {
 	scripts/check-docs.sh
 }
 
+check_screens() {
+	"${build[@]}" all >/dev/null
+	scripts/screens.sh
+}
+
 check_man() {
 	"${build[@]}" all >/dev/null
 	scripts/check-man.sh
@@ -140,6 +145,7 @@ part_prog() {
 
 part_e2e() {
 	step "end-to-end tests" "${build[@]}" check-e2e || true
+	step "screens of the documentation" check_screens || true
 }
 
 part_faults() {

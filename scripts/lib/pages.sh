@@ -46,3 +46,11 @@ pages_fence() {
 	# shellcheck disable=SC2016 # the backticks are Markdown's
 	printf '```\n%s\n```\n' "$1"
 }
+
+# pages_alike <SCREEN: what may differ from run to run, made the same: numbers, hashes, times, runs of blanks.
+pages_alike() {
+	sed -E -e 's/sk:[0-9a-f]+/sk:N/g' -e 's/\b[0-9a-f]{16}\b/N/g' -e 's/ run_time_ns [0-9]+ run_cnt [0-9]+//' \
+		-e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:+]+/DATE/g' -e 's/cgroup:[^ ]*/cgroup:C/' \
+		-e 's/\b[0-9]+([.,][0-9]+)*/N/g' -e 's/(less than )?\bN (ms|s|min|h|d)\b/TIME/g' \
+		-e 's/[[:blank:]]+/ /g' -e 's/^ //' -e 's/ $//'
+}
