@@ -12,7 +12,8 @@
 # docs/daemon.md that of privileges.def, that of docs/doctor.md that of findings.def; every command and every option of
 # `steadyport --help` and of each `COMMAND --help` is in README.md; every relative link in README.md, CONTRIBUTING.md and
 # docs/ leads somewhere;
-# every test that docs/selftests.md, docs/branches.md and docs/SECURITY.md name is there.
+# every test that docs/selftests.md, docs/branches.md and docs/SECURITY.md name is there; what a page shows of a terminal is
+# made by a script.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -197,6 +198,26 @@ check_tests() {
 	done
 }
 
+# A fence with a prompt shows what was said. docs/bpftool.md is run by its test.
+check_screens() {
+	local page place maker
+
+	for page in README.md CONTRIBUTING.md docs/*.md; do
+		[[ $page != docs/bpftool.md ]] || continue
+		while IFS= read -r place; do
+			complain "$page:$place: a screen that no script makes: scripts/screens/scenes.sh, and marks in the page"
+		done < <(awk '
+			/^<!-- .*: made by .* -->$/ { is_made = 1 }
+			/^<!-- end of .* -->$/ { is_made = 0 }
+			/^```/ { is_inside = !is_inside }
+			is_inside && /^\$ / && !is_made { print NR }
+		' "$page")
+		while IFS= read -r maker; do
+			[[ -x $maker ]] || complain "$page: there is no $maker"
+		done < <(sed -nE 's/^<!-- .*: made by (scripts\/[^ ]*).*-->$/\1/p' "$page" | sort -u)
+	done
+}
+
 (($# <= 1)) || usage
 [[ $# == 0 || $1 == --write ]] || usage
 
@@ -212,4 +233,5 @@ check_help
 check_links
 check_pictures
 check_tests
+check_screens
 exit "$failed"
