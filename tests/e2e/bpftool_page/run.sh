@@ -15,6 +15,8 @@
 # Without pipefail: `... | head` ends what it reads from.
 set -u
 
+# shellcheck source=scripts/lib/pages.sh
+. "$(dirname "$0")/../../../scripts/lib/pages.sh"
 page=$1
 die() {
 	echo "$page, block $n: $*" >&2
@@ -27,10 +29,7 @@ block() {
 
 # What may differ from run to run, made the same.
 alike() {
-	sed -E -e 's/sk:[0-9a-f]+/sk:N/g' -e 's/tag [0-9a-f]{16}/tag N/' -e 's/ run_time_ns [0-9]+ run_cnt [0-9]+//' \
-		-e 's/worker-[0-9]+|h3d/web/g' -e 's/ \([0-9] processes\)/ (N processes)/' -e 's/web, web,? ?(\.\.\.)?/web/' \
-		-e 's/cgroup:[^ ]*/cgroup:C/' -e 's/[0-9]+/N/g' -e 's/N(,N)+/N/g' -e 's/[[:blank:]]+/ /g' \
-		-e 's/^ //' -e 's/ $//'
+	pages_alike | sed -E -e 's/worker-N|h3d/web/g' -e 's/web, web,? ?(\.\.\.)?/web/'
 }
 
 # Both with one line each: $1 what is expected, $2 what there is.
