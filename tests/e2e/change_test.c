@@ -42,7 +42,10 @@ static void expect_state(const char *slot, const char *want)
 	json_decref(status);
 }
 
-/* Right after a change, or its window may end before each flow is asked: its window is over and what was learned is settled; nobody has moved on the way. */
+/*
+ * Right after a change, or its window may end before each flow is asked. It ends, what was learned is settled, and nobody
+ * has moved on the way.
+ */
 static void settle(void)
 {
 	sp_crowd_stays(&crowd, &crew, before, after);
