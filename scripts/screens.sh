@@ -61,16 +61,11 @@ complain() {
 	failed=1
 }
 
-machine_findings=$(unshare -m --propagation private sh -c \
+# A machine that has faults of its own says so in doctor's screens, of which the rest is compared then.
+findings=$(unshare -m --propagation private sh -c \
 	'mount -t bpf bpf /sys/fs/bpf; steadyport doctor --json --watch 0 || true' | jq '.machine.findings | length')
-
-# alike FILE: a machine that has faults of its own says so in doctor's screens, of which the rest is compared then.
-alike() {
-	local differing=
-
-	((machine_findings == 0)) || differing='/^this machine/,/^$/d; /^N errors?, N warnings?, N notes?$/d'
-	pages_alike <"$1" | sed -E "$differing"
-}
+differing=
+((findings == 0)) || differing='/^this machine/,/^$/d; /^N errors?, N warnings?, N notes?$/d'
 
 # Where `groups` is asked no others may be seen; process 1 is not in the scene's network, which would be "host".
 for scene in "${SCENES[@]}"; do
@@ -86,15 +81,12 @@ done
 
 while IFS= read -r file; do
 	screen=${file##*/} page=${file#"$scratch/screens/"} page=${page%/*}
+	text=$(pages_fence "$(<"$file")")
 	if (($# == 1)); then
-		pages_put "$page" "$screen" "$MAKER" "$(pages_fence "$(<"$file")")"
-		continue
+		pages_put "$page" "$screen" "$MAKER" "$text"
+	else
+		pages_compare "$page" "$screen" "$MAKER" "$text" "$differing" || failed=1
 	fi
-	pages_require "$page" "$screen" "$MAKER" || { failed=1 && continue; }
-	difference=$(diff -u --label "$page" --label "what is said now" \
-		<(alike <(pages_get "$page" "$screen" "$MAKER")) <(alike <(pages_fence "$(<"$file")"))) && continue
-	complain "$page's screen $screen is not what the program says ($MAKER makes it)"
-	printf '%s\n' "$difference" >&2
 done < <(find "$scratch/screens" -type f | sort)
 while IFS=: read -r page mark _; do
 	screen=${mark#'<!-- '}

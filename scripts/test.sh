@@ -89,8 +89,12 @@ check_docs() {
 }
 
 check_screens() {
-	"${build[@]}" all >/dev/null
-	scripts/screens.sh
+	local failed=0
+
+	"${build[@]}" all build/tests/e2e/top_test >/dev/null
+	scripts/screens.sh || failed=1
+	scripts/pictures.sh --check || failed=1
+	return "$failed"
 }
 
 check_man() {

@@ -54,3 +54,16 @@ pages_alike() {
 		-e 's/\b[0-9]+([.,][0-9]+)*/N/g' -e 's/(less than )?\bN (ms|s|min|h|d)\b/TIME/g' \
 		-e 's/[[:blank:]]+/ /g' -e 's/^ //' -e 's/ $//'
 }
+
+# pages_compare PAGE WHAT MAKER TEXT [SED]: fails, and says how they differ, unless what stands there is alike; with what
+# else may differ made the same by a script for sed.
+pages_compare() {
+	local difference
+
+	pages_require "$1" "$2" "$3" || return
+	difference=$(diff -u --label "$1" --label "what is said now" \
+		<(pages_get "$1" "$2" "$3" | pages_alike | sed -E "${5-}") <(pages_alike <<<"$4" | sed -E "${5-}")) && return
+	echo "$0: $1: $2 is not what the program says ($3 makes it)" >&2
+	printf '%s\n' "$difference" >&2
+	return 1
+}
