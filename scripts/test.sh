@@ -181,7 +181,7 @@ part_selftest() {
 
 part_kernels() {
 	# In an emulated machine all of them take hours. One without the wake-up of heirs, and a newer one that has it.
-	export KERNEL_TESTS=${KERNEL_TESTS-unit/* prog/@(load|verifier|steer|death|migrate|wake)_test e2e/@(tcp|udp)_test chaos/*}
+	export KERNEL_TESTS=${KERNEL_TESTS-unit/* prog/@(load|verifier|steer|death|migrate|wake)_test e2e/@(tcp|udp|doctor_machine)_test chaos/*}
 	step "build for other kernels" "${build[@]}" all tests-unit tests-prog tests-e2e tests-chaos || return 0
 	step "other kernels" env -u CHAOS_SECONDS -u CHAOS_STEPS scripts/kernels.sh 6.1.0-49-amd64 6.12 || true
 }

@@ -192,7 +192,7 @@ static int open_outer_netns(void)
 	char path[64];
 
 	assert_int_equal(stat("/proc/self/ns/net", &own), 0);
-	while (pid > 1) {
+	while (pid > 0) {
 		sp_autofile FILE *file = NULL;
 
 		snprintf(path, sizeof(path), "/proc/%d/ns/net", pid);
