@@ -267,6 +267,63 @@ static void e2e__explain_text__every_step_is_named(void **state)
 	says(sp_run("explain", NAME, "127.0.0.1:20000"), "nobody is live");
 }
 
+/* The text of a flow for which the answer's reason is that. */
+static const struct sp_run *explain_one(const struct prediction *predictions, const char *reason)
+{
+	char source[SP_ENDPOINT_STRLEN];
+
+	snprintf(source, sizeof(source), "127.0.0.1:%zu", SOURCE_PORT + first_with(predictions, reason));
+	return sp_run("explain", NAME, source);
+}
+
+static void e2e__explain_text_in_a_learn_window__says_who_is_asked_and_what_for(void **state)
+{
+	struct prediction predictions[FLOWS];
+	const struct sp_run *run;
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
+	sp_run("attach", NAME, crew.endpoint, "--learn", "0");
+	open_window();
+	predict_all(predictions);
+	run = explain_one(predictions, "previous");
+	says(run, "; moving");
+	says(run, "view before   for unknown flows, ");
+	says(run, "not followed; alone it would say slot ");
+	says(run, ": it went there before the change, and is being learned");
+
+	ask((int[FLOWS]){ 0 });
+	predict_all(predictions);
+	run = explain_one(predictions, "kept");
+	says(run, ", last packet less than ");
+	says(run, "not asked: the flow table has answered");
+	says(run, ": the flow table keeps it there");
+	/* Then it is nobody's. */
+	says(run, ", but that worker is gone: placed as a new flow");
+}
+
+static void e2e__explain_text_after_an_attach__says_what_only_the_kernel_knows(void **state)
+{
+	const struct sp_run *run;
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
+	sp_run("attach", NAME, crew.endpoint, "--learn", "1h");
+	run = sp_run("explain", NAME, "127.0.0.1:20000");
+	says(run, "the kernel's own hash, whose key only the kernel knows");
+	says(run, "its worker    where the kernel's own hash has it, if it is older than the attach");
+	says(run, "cannot be computed, nor who would be next");
+}
+
+static void e2e__explain_text_of_a_connection__says_what_its_end_takes_along(void **state)
+{
+	(void)state;
+	sp_crew_start(&crew, SP_TCP, "127.0.0.1", 0, 2, NULL);
+	sp_run("attach", NAME, crew.endpoint);
+	says(sp_run("explain", NAME, "127.0.0.1:20000"),
+	     "a connection that waits there is handed over; one that is accepted dies with it");
+}
+
 static void e2e__explain_a_socket_that_two_processes_hold__a_death_changes_nothing(void **state)
 {
 	struct prediction before, after;
@@ -320,6 +377,12 @@ int main(void)
 		cmocka_unit_test_teardown(e2e__i7_explain_unknown_flows_in_a_learn_window__heirs_come_true,
 					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__explain_text__every_step_is_named, sp_run_teardown),
+		cmocka_unit_test_teardown(e2e__explain_text_in_a_learn_window__says_who_is_asked_and_what_for,
+					  sp_run_teardown),
+		cmocka_unit_test_teardown(e2e__explain_text_after_an_attach__says_what_only_the_kernel_knows,
+					  sp_run_teardown),
+		cmocka_unit_test_teardown(e2e__explain_text_of_a_connection__says_what_its_end_takes_along,
+					  sp_run_teardown),
 		cmocka_unit_test_teardown(
 			e2e__explain_a_socket_that_two_processes_hold__a_death_changes_nothing,
 			sp_run_teardown),
