@@ -321,19 +321,34 @@ static void e2e__only_the_capabilities_that_are_asked_for__all_commands_work(voi
 
 /* --- versions, locks, answers that cannot be written --- */
 
-static void write_abi(const char *name, __u32 abi)
+static int open_ctl(const char *name, struct sp_ctl *ret_ctl)
 {
-	sp_autoclose int fd = -1;
-	struct sp_ctl ctl;
 	__u32 zero = 0;
 	char path[PATH_MAX];
+	int fd;
 
 	snprintf(path, sizeof(path), ROOT "/%s/" SP_PIN_CTL, name);
 	fd = bpf_obj_get(path);
 	assert_true(fd >= 0);
-	assert_int_equal(bpf_map_lookup_elem(fd, &zero, &ctl), 0);
+	assert_int_equal(bpf_map_lookup_elem(fd, &zero, ret_ctl), 0);
+	return fd;
+}
+
+static void write_ctl(int fd, const struct sp_ctl *ctl)
+{
+	__u32 zero = 0;
+
+	assert_int_equal(bpf_map_update_elem(fd, &zero, ctl, BPF_ANY), 0);
+	close(fd);
+}
+
+static void write_abi(const char *name, __u32 abi)
+{
+	struct sp_ctl ctl;
+	int fd = open_ctl(name, &ctl);
+
 	ctl.abi = abi;
-	assert_int_equal(bpf_map_update_elem(fd, &zero, &ctl, BPF_ANY), 0);
+	write_ctl(fd, &ctl);
 }
 
 #define TEXT_OF(number) TEXT_OF_(number)
@@ -368,6 +383,29 @@ static void e2e__pins_of_another_abi__only_detach_touches_them(void **state)
 	sp_run("detach", "old");
 	assert_string_equal(sp_crew_program(&old), "none");
 	sp_run("attach", "old", old.endpoint);
+}
+
+/* Nothing that is ours writes such a state. The program leaves each flow to the kernel then. */
+static void e2e__state_names_no_view__refused_until_it_is_attached_anew(void **state)
+{
+	static const char *const commands[] = { "status", "sync" };
+	static struct sp_crew crew;
+	struct sp_ctl ctl;
+	int fd;
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	sp_run("attach", "dns", crew.endpoint);
+	fd = open_ctl("dns", &ctl);
+	ctl.current = SP_VIEWS;
+	write_ctl(fd, &ctl);
+	sp_world_changed();
+	for (size_t i = 0; i < SP_ARRAY_SIZE(commands); i++)
+		refuses(sp_run_fails(SP_EXIT_FAILED, commands[i], "dns"), "the state of dns is damaged",
+			"steadyport detach dns");
+	sp_run("detach", "dns");
+	assert_string_equal(sp_crew_program(&crew), "none");
+	sp_run("attach", "dns", crew.endpoint);
 }
 
 static void e2e__another_steadyport_at_work__says_after_a_second_that_it_waits(void **state)
@@ -458,6 +496,7 @@ int main(void)
 		CASE(e2e__members_may_not_be_read__cap_sys_ptrace_is_named),
 		CASE(e2e__only_the_capabilities_that_are_asked_for__all_commands_work),
 		CASE(e2e__pins_of_another_abi__only_detach_touches_them),
+		CASE(e2e__state_names_no_view__refused_until_it_is_attached_anew),
 		CASE(e2e__another_steadyport_at_work__says_after_a_second_that_it_waits),
 		CASE(e2e__answer_cannot_be_written__exit_1),
 	};

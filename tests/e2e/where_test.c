@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* where (DESIGN I7): the worker that it names answers, and after its death the next one that it names. */
+#include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "cleanup.h"
 #include "run.h"
 
@@ -161,6 +164,49 @@ static void e2e__where_a_flow_that_the_group_never_gets__says_why(void **state)
 	assert_string_equal(sp_run("where", "dns", "127.0.0.1:5", place)->err, "");
 }
 
+static void e2e__where_a_flow_of_another_family__says_why(void **state)
+{
+	static const struct sp_lab_options only_v6 = { .reuseport = true, .is_v6only = true };
+	static struct sp_crew dual, v6;
+	char place[SP_ENDPOINT_STRLEN];
+
+	(void)state;
+	sp_crew_start(&dual, SP_UDP, "::", 0, 2, NULL);
+	sp_run("attach", "dual", dual.endpoint, "--learn", "0");
+	snprintf(place, sizeof(place), "[::1]:%u", dual.port);
+	refuses(sp_run_fails(SP_EXIT_FAILED, "where", "dual", "127.0.0.1:5", place),
+		"a flow from an IPv4 address cannot go to an IPv6 one");
+	sp_crew_start(&v6, SP_UDP, "::", 0, 2, &only_v6);
+	sp_run("attach", "v6", v6.endpoint, "--learn", "0");
+	snprintf(place, sizeof(place), "127.0.0.1:%u", v6.port);
+	refuses(sp_run_fails(SP_EXIT_FAILED, "where", "v6", "127.0.0.1:5", place),
+		"with IPV6_V6ONLY: it gets no IPv4");
+}
+
+/* A group that listens on every address: which one a flow was sent to is asked of the routes, if it is not said. */
+static void e2e__where_own_address_cannot_be_told__says_how_to_name_it(void **state)
+{
+	static struct sp_crew crew;
+	char own[SP_ENDPOINT_STRLEN];
+	int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	(void)state;
+	assert_true(home >= 0);
+	sp_crew_start(&crew, SP_UDP, "::", 0, 2, NULL);
+	sp_run("attach", "dns", crew.endpoint, "--learn", "0");
+	refuses(sp_run_fails(SP_EXIT_FAILED, "where", "dns", "[2001:db8::1]:5"),
+		"cannot tell which own address answers [2001:db8::1]:5");
+	snprintf(own, sizeof(own), "[2001:db8::2]:%u", crew.port);
+	assert_string_equal(sp_run("where", "dns", "[2001:db8::1]:5", own)->err, "");
+
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	refuses(sp_run_fails(SP_EXIT_FAILED, "where", "dns", "127.0.0.1:5"),
+		"listens on every address of another network namespace");
+	assert_string_equal(sp_run("where", "dns", "[2001:db8::1]:5", own)->err, "");
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
+	close(home);
+}
+
 static void e2e__where_with_hash_kernel__says_that_it_cannot_be_computed(void **state)
 {
 	static struct sp_crew crew;
@@ -195,6 +241,9 @@ int main(void)
 		cmocka_unit_test_teardown(e2e__where_tcp_ipv6__names_the_worker_that_answers_and_its_heir,
 					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__where_a_flow_that_the_group_never_gets__says_why,
+					  sp_run_teardown),
+		cmocka_unit_test_teardown(e2e__where_a_flow_of_another_family__says_why, sp_run_teardown),
+		cmocka_unit_test_teardown(e2e__where_own_address_cannot_be_told__says_how_to_name_it,
 					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__where_with_hash_kernel__says_that_it_cannot_be_computed,
 					  sp_run_teardown),
