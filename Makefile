@@ -318,9 +318,10 @@ $(FUZZERS): $(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libsteadypor
 COVERAGE_CFLAGS := -O1 -g -fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation \
 	-Wno-unused-command-line-argument
 COVERAGE ?= unit prog e2e
-coverage: ## line coverage of loader/ and include/ by the tests: COVERAGE='unit prog e2e', into $(BUILD)/coverage
+coverage: ## line coverage of loader/ and include/ by the tests: COVERAGE='unit prog e2e', into $(BUILD)/coverage; and branches
 	$(Q)$(MAKE) BUILD=$(BUILD)/coverage CC=$(CLANG) CFLAGS='$(COVERAGE_CFLAGS)' all $(COVERAGE:%=tests-%)
 	$(Q)BUILD=$(BUILD) scripts/coverage.sh $(COVERAGE)
+	$(Q)echo; $(MAKE) --no-print-directory branches
 
 # Only the programs are watched, so that a branch is theirs, and is taken by a case that asks them.
 BRANCHES := $(BUILD)/branches
