@@ -115,12 +115,6 @@ static int refuse(const struct sp_args *args)
 			  SP_ROLLING_WORKERS_MAX, SP_ROLLING_RATE_MAX);
 		return -EINVAL;
 	}
-	if (args->workers < 2 || args->workers > SP_DEMO_WORKERS_MAX || args->kill < 1 ||
-	    args->kill >= args->workers) {
-		sp_refuse(-EINVAL, "%u of %u workers cannot be killed: 2 to %u workers, and one has to live",
-			  args->kill, args->workers, SP_DEMO_WORKERS_MAX);
-		return -EINVAL;
-	}
 	return 0;
 }
 

@@ -6,10 +6,10 @@
 #include <string.h>
 #include "cleanup.h"
 #include "config.h"
+#include "demo.h"
 #include "pin.h"
 #include "value.h"
 
-#define DEMO_WORKERS_MAX 64
 #define SEED_DIGITS 32
 
 static const char *parse_learn(const char *value, struct sp_options *options)
@@ -167,7 +167,7 @@ static const char *parse_workers(const char *value, struct sp_options *options)
 {
 	__u64 workers;
 
-	if (!sp_value_number(value, 2, DEMO_WORKERS_MAX, &workers))
+	if (!sp_value_number(value, 2, SP_DEMO_WORKERS_MAX, &workers))
 		return "it is a whole number from 2 to 64";
 	options->args.workers = workers;
 	return NULL;
@@ -177,7 +177,7 @@ static const char *parse_kill(const char *value, struct sp_options *options)
 {
 	__u64 kill;
 
-	if (!sp_value_number(value, 1, DEMO_WORKERS_MAX - 1, &kill))
+	if (!sp_value_number(value, 1, SP_DEMO_WORKERS_MAX - 1, &kill))
 		return "it is a whole number from 1 up, and less than the workers";
 	options->args.kill = kill;
 	return NULL;

@@ -51,6 +51,10 @@ static void e2e__bad_usage__exit_2_and_the_help_is_named(void **state)
 		{ { "where", "web" }, "where needs NAME SRC:PORT", "where --help" },
 		{ { "where", "web", "1.2.3.4" }, "1.2.3.4", "where --help" },
 		{ { "where", "web", "1.2.3.4:80", "::1:80" }, "::1:80", "where --help" },
+		{ { "demo", "--tour", "--json" }, "the tour is a text", "leave out --tour or --json" },
+		{ { "demo", "--workers", "3", "--kill", "3" },
+		  "--kill 3 leaves none of 3 workers",
+		  "kill fewer" },
 		{ { "stauts", "web" }, "there is no command stauts", "steadyport status" },
 		{ { "xyzzy" }, "there is no command xyzzy", "steadyport --help" },
 	};
