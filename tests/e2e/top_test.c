@@ -10,10 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include "cleanup.h"
 #include "screen.h"
 #include "servers.h"
 #include "swarm.h"
+
+#ifndef SO_DETACH_REUSEPORT_BPF
+#define SO_DETACH_REUSEPORT_BPF 68
+#endif
 
 #define NAME "dns"
 #define WORKERS 4
@@ -400,6 +406,48 @@ static void top__keys_between_two_looks__walk_no_processes(void **state)
 	close(stats);
 }
 
+static void expect_news(const char *text)
+{
+	const struct sp_run *run = sp_run("top", NAME, "--once", "--interval", INTERVAL);
+
+	if (!strstr(run->out, text))
+		print_error("no news of \"%s\":\n%s", text, run->out);
+	assert_non_null(strstr(run->out, text));
+}
+
+static void top__something_is_to_be_done__says_what(void **state)
+{
+	int unused = 0, fd;
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	sp_run("attach", NAME, crew.endpoint, "--learn", "0");
+	sp_crew_add(&crew, 2);
+	expect_news("1 member is not enrolled: steadyport sync " NAME);
+	sp_crew_add(&crew, 3);
+	expect_news("2 members are not enrolled: steadyport sync " NAME);
+	sp_run("sync", NAME);
+	sp_crew_kill(&crew, 3);
+	expect_news("1 slot is dead; new workers take it: steadyport sync " NAME);
+	fd = sp_crew_borrow(&crew, 0);
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &unused, sizeof(unused)), 0);
+	close(fd);
+	expect_news("Not attached: see steadyport status " NAME);
+}
+
+static void top__terminal_is_not_known__says_what_to_set(void **state)
+{
+	const char *const words[] = { "env", "TERM=of-no-kind", getenv("STEADYPORT"), "top", NAME, NULL };
+
+	(void)state;
+	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
+	sp_run("attach", NAME, crew.endpoint);
+	sp_screen_start(&screen, 80, 24, words);
+	sp_screen_wait_end(&screen, SP_EXIT_FAILED);
+	assert_non_null(strstr(sp_screen_text(&screen), "the terminal type of-no-kind is not known here"));
+	assert_non_null(strstr(sp_screen_text(&screen), "steadyport top --once"));
+}
+
 static void top__not_at_a_terminal__names_once(void **state)
 {
 	const struct sp_run *run;
@@ -453,6 +501,8 @@ int main(int argc, char **argv)
 		CASE(top__window_changes_its_size__picture_fits),
 		CASE(top__signals__terminal_is_as_before),
 		CASE(top__keys_between_two_looks__walk_no_processes),
+		CASE(top__something_is_to_be_done__says_what),
+		CASE(top__terminal_is_not_known__says_what_to_set),
 		CASE(top__not_at_a_terminal__names_once),
 		CASE(top__no_such_group__is_refused),
 	};
