@@ -37,7 +37,7 @@ static __always_inline __u32 active_in(__u32 slot)
 
 	if (!active)
 		return 0;
-	connections = active->connections;
+	connections = active->tally[0] + active->tally[1];
 	return connections & ~(connections >> 31); /* no branch for the verifier to follow */
 }
 
@@ -105,7 +105,7 @@ static __always_inline int balance(void *md, const struct sp_view *view, __u32 i
 static __always_inline void count_moved(struct bpf_sock *migrating, __u32 slot)
 {
 	struct sp_info *info = bpf_map_lookup_elem(&sp_info, &slot);
-	struct sp_tag to = { .slot = slot, .is_counted = true };
+	struct sp_tag to = { .slot = slot, .counted = SP_TAG_IN(current_tally()) };
 	__u64 cookie;
 
 	/* A half-open one is made from the new listener, whose tag it gets. */
@@ -114,7 +114,7 @@ static __always_inline void count_moved(struct bpf_sock *migrating, __u32 slot)
 	to.worker = info->cookie;
 	cookie = bpf_get_socket_cookie(migrating);
 	if (!bpf_map_update_elem(&sp_moved, &cookie, &to, BPF_ANY))
-		count_active(&to, 1);
+		count_active(&to, to.counted, 1);
 }
 
 #endif

@@ -77,6 +77,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE); /* one tally is written while the program counts in the other */
 	__uint(max_entries, SP_SLOTS_MAX);
 	__type(key, __u32);
 	__type(value, struct sp_active);

@@ -37,7 +37,11 @@ static void report(const char *name, const struct sp_reconcile_result *result)
 static int sync_group(const struct sp_args *args, struct sp_pins *pins)
 {
 	/* The group is ours already: members that cannot be reached must not keep the others from being enrolled. */
-	const struct sp_reconcile_options options = { .may_replace = args->replace, .may_be_partial = true };
+	const struct sp_reconcile_options options = {
+		.may_replace = args->replace,
+		.may_be_partial = true,
+		.counts_again = true,
+	};
 	sp_autofree struct sp_reconcile_result *result = calloc(1, sizeof(*result));
 	int err;
 
@@ -46,7 +50,7 @@ static int sync_group(const struct sp_args *args, struct sp_pins *pins)
 	err = sp_steered_reconcile(args->bpffs, pins, &options, result);
 	if (!err)
 		report(pins->name, result);
-	return err;
+	return err ?: result->count_err;
 }
 
 enum sp_exit sp_cmd_sync(const struct sp_args *args)

@@ -504,7 +504,8 @@ const struct sp_command sp_commands[] = {
 		.synopsis = "NAME",
 		.summary = "enrol new members and mark the dead ones",
 		.help = "All newcomers of one call share one transition. Calling it again changes nothing.\n"
-			"A group that came back, or lost its program, is attached again.\n",
+			"A group that came back, or lost its program, is attached again. With balance\n"
+			"least-conn connections are counted again.\n",
 		.kind = SP_COMMAND_CHANGES,
 		.options = BIT(OPT_REPLACE) | BIT(OPT_BPFFS),
 		.min_words = 1,

@@ -32,6 +32,11 @@
 	X(active, SP_PIN_ACTIVE, 3)     \
 	X(moved, SP_PIN_MOVED, 3)
 
+/* Links, of which there are none unless a balance needs them. */
+#define SP_LINK_LIST(X)        \
+	X(count, SP_PIN_COUNT) \
+	X(recount, SP_PIN_RECOUNT)
+
 bool sp_name_is_valid(const char *name)
 {
 	size_t len = strlen(name);
@@ -50,7 +55,9 @@ void sp_pins_close(struct sp_pins *pins)
 #define CLOSE(member, file, since) sp_close_fd(&pins->member);
 	SP_PIN_LIST(CLOSE)
 #undef CLOSE
-	sp_close_fd(&pins->count);
+#define CLOSE(member, file) sp_close_fd(&pins->member);
+	SP_LINK_LIST(CLOSE)
+#undef CLOSE
 	sp_close_fd(&pins->old_counters);
 	sp_close_fd(&pins->old_carried);
 }
@@ -341,6 +348,11 @@ int sp_pin_open_info(const char *bpffs, const char *name)
 	return open_published(bpffs, name, SP_PIN_INFO);
 }
 
+int sp_pin_open_recount(const char *bpffs, const char *name)
+{
+	return open_published(bpffs, name, SP_PIN_RECOUNT);
+}
+
 int sp_pin_identity(const char *bpffs, const char *name, __u64 *ret_identity)
 {
 	char path[PATH_MAX];
@@ -398,6 +410,21 @@ static int delete_directory(const char *path)
 	return err;
 }
 
+static int pin_links(const struct sp_pins *pins, const char *path)
+{
+	char file[PATH_MAX + 32];
+
+#define PIN(member, name)                                              \
+	if (pins->member >= 0) {                                       \
+		snprintf(file, sizeof(file), "%s/%s", path, name);     \
+		if (bpf_obj_pin(pins->member, file))                   \
+			return sp_fail(-errno, "cannot pin %s", file); \
+	}
+	SP_LINK_LIST(PIN)
+#undef PIN
+	return 0;
+}
+
 static int stage(const struct sp_pins *pins, const char *path)
 {
 	char file[PATH_MAX + 32];
@@ -410,10 +437,36 @@ static int stage(const struct sp_pins *pins, const char *path)
 		return sp_fail(-errno, "cannot pin %s", file);
 	SP_PIN_LIST(PIN)
 #undef PIN
-	if (pins->count < 0)
-		return 0;
-	snprintf(file, sizeof(file), "%s/" SP_PIN_COUNT, path);
-	return bpf_obj_pin(pins->count, file) ? sp_fail(-errno, "cannot pin %s", file) : 0;
+	return pin_links(pins, path);
+}
+
+bool sp_pin_has_links(const char *bpffs, const char *name)
+{
+	char path[PATH_MAX], file[PATH_MAX + 32];
+	bool has = true;
+
+	sp_pin_group_path(bpffs, "", name, path);
+#define LOOK(member, name)                                 \
+	snprintf(file, sizeof(file), "%s/%s", path, name); \
+	has &= access(file, F_OK) == 0;
+	SP_LINK_LIST(LOOK)
+#undef LOOK
+	return has;
+}
+
+/* The one that is new counts already when the other one goes: a connection says itself whether it is counted. */
+int sp_pin_replace_links(const char *bpffs, const struct sp_pins *pins)
+{
+	char path[PATH_MAX], file[PATH_MAX + 32];
+
+	sp_pin_group_path(bpffs, "", pins->name, path);
+#define REMOVE(member, name)                               \
+	snprintf(file, sizeof(file), "%s/%s", path, name); \
+	if (unlink(file) && errno != ENOENT)               \
+		return sp_fail(-errno, "cannot remove %s", file);
+	SP_LINK_LIST(REMOVE)
+#undef REMOVE
+	return pin_links(pins, path);
 }
 
 static int stage_and_rename(const char *bpffs, const struct sp_pins *pins, unsigned int how)

@@ -36,7 +36,8 @@ struct sp_pins {
 	int tags;
 	int active;
 	int moved;
-	int count; /* a link; only of what is to be published, and only if it is needed */
+	int count; /* links; only of what is to be published, and only if they are needed */
+	int recount;
 	/* Of the program before, until an upgrade or a growth that replaced it is complete: its counts are in force. */
 	int old_counters;
 	int old_carried;
@@ -47,7 +48,7 @@ struct sp_pins {
 	{                                                                                                 \
 		.prog = -1, .slots = -1, .views = -1, .ctl = -1, .info = -1, .flows = -1, .counters = -1, \
 		.carried = -1, .events = -1, .socks = -1, .tags = -1, .active = -1, .moved = -1,          \
-		.count = -1, .old_counters = -1, .old_carried = -1                                        \
+		.count = -1, .recount = -1, .old_counters = -1, .old_carried = -1                         \
 	}
 
 void sp_pins_close(struct sp_pins *pins);
@@ -109,6 +110,14 @@ int sp_pin_program_ids(const char *bpffs, const char *name, __u32 ret_ids[2]);
 int sp_pin_open_slots(const char *bpffs, const char *name);
 int sp_pin_open_ctl(const char *bpffs, const char *name);
 int sp_pin_open_info(const char *bpffs, const char *name);
+
+/*
+ * What counts connections may be removed by hand: true when both links are there. Open the one that counts them again:
+ * an fd, or -errno (not logged). Put those of @pins, open, in the places of what is left: 0 or -errno (logged).
+ */
+bool sp_pin_has_links(const char *bpffs, const char *name);
+int sp_pin_open_recount(const char *bpffs, const char *name);
+int sp_pin_replace_links(const char *bpffs, const struct sp_pins *pins);
 
 /*
  * A number that is another one when NAME is removed and made again, or exchanged; 0: it has no pins. Returns 0, or

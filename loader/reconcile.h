@@ -23,6 +23,7 @@ struct sp_reconcile_options {
 	const struct sp_groups *groups; /* a scan made under the lock; NULL: it makes its own */
 	struct sp_scanner *scanner; /* for further scans; NULL: one is loaded for each */
 	bool may_not_wait; /* for the end of a learn window: -EAGAIN instead */
+	bool counts_again; /* sp_steered_reconcile(): connections, where they are counted */
 };
 
 struct sp_reconcile_result {
@@ -45,6 +46,10 @@ struct sp_reconcile_result {
 	bool did_replace; /* something else was attached: its choices are unknown, so flows may have moved */
 	bool did_publish;
 	__u64 in_force_ns; /* CLOCK_MONOTONIC: when the last newcomer was in its slot and the last view published */
+	/* With counts_again: */
+	bool did_restart; /* what counts connections was gone */
+	__u32 corrected; /* connections that were missing from the counts, or too many */
+	int count_err; /* 0, or why they could not be counted again (logged) */
 	bool is_moving; /* packets of some buckets are looked up in the flow table */
 	bool is_learning;
 	__u64 learn_remaining_ns; /* with -EAGAIN, too: when to come again */

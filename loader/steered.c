@@ -9,6 +9,7 @@
 #include "group.h"
 #include "log.h"
 #include "park.h"
+#include "recount.h"
 #include "render.h"
 #include "state.h"
 #include "steer.h"
@@ -38,7 +39,7 @@ int sp_steered_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance 
 	const struct sp_group *group;
 	enum sp_balance before;
 	bool was_attached;
-	__u32 id;
+	__u32 id, unused;
 	int err = sp_state_read(pins, &state);
 
 	if (err || state->ctl.balance == balance)
@@ -53,6 +54,9 @@ int sp_steered_balance(const char *bpffs, struct sp_pins *pins, enum sp_balance 
 	if (balance == SP_BALANCE_LEAST_CONN)
 		err = sp_tags_put_all(pins, state, group);
 	err = err ?: sp_swap_balance(bpffs, pins, balance, &was_attached);
+	/* Some have been counted before, and some were made when the listeners had their tags and nobody counted. */
+	if (!err && balance == SP_BALANCE_LEAST_CONN)
+		sp_recount(bpffs, pins, &unused);
 	if (err ? balance == SP_BALANCE_LEAST_CONN : before == SP_BALANCE_LEAST_CONN)
 		sp_tags_take_all(pins, state, group);
 	return err;
@@ -286,6 +290,58 @@ int sp_steered_make_room(const char *bpffs, struct sp_pins *pins, struct sp_reco
 	return err ?: sp_steer_program_id(pins, &result->program_id);
 }
 
+/* What counts may have been removed by hand. Until it is there again nothing is known, so it comes before all else. */
+static int restart(const char *bpffs, struct sp_pins *pins, struct sp_reconcile_result *result)
+{
+	int err;
+
+	if (sp_pin_has_links(bpffs, pins->name))
+		return 0;
+	err = sp_tags_start(pins);
+	err = err ?: sp_pin_replace_links(bpffs, pins);
+	sp_close_fd(&pins->count);
+	sp_close_fd(&pins->recount);
+	result->did_restart = !err;
+	return err;
+}
+
+static bool is_counting(const struct sp_pins *pins, int *ret_err)
+{
+	struct sp_ctl ctl;
+
+	*ret_err = sp_state_read_ctl(pins, &ctl);
+	return !*ret_err && ctl.balance == SP_BALANCE_LEAST_CONN;
+}
+
+/* A group is steered as it should be whether its connections can be counted or not: the job has not failed. */
+static void count_again(const char *bpffs, struct sp_pins *const *pins, struct sp_reconcile_job *jobs,
+			size_t njobs)
+{
+	sp_autofree struct sp_recount *all = calloc(njobs ?: 1, sizeof(*all));
+	sp_autofree size_t *whose = calloc(njobs ?: 1, sizeof(*whose));
+	size_t count = 0;
+
+	for (size_t i = 0; i < njobs; i++) {
+		int *err = &jobs[i].result->count_err;
+
+		if (jobs[i].err || !jobs[i].options.counts_again || !is_counting(pins[i], err))
+			continue;
+		*err = all && whose ? restart(bpffs, pins[i], jobs[i].result) :
+				      sp_fail(-ENOMEM, "cannot count the connections of %s", pins[i]->name);
+		if (*err)
+			continue;
+		all[count].pins = pins[i];
+		whose[count++] = i;
+	}
+	if (!count)
+		return;
+	sp_recount_all(bpffs, all, count);
+	for (size_t i = 0; i < count; i++) {
+		jobs[whose[i]].result->count_err = all[i].err;
+		jobs[whose[i]].result->corrected = all[i].corrected;
+	}
+}
+
 void sp_steered_reconcile_all(const char *bpffs, struct sp_pins *const *pins, struct sp_reconcile_job *jobs,
 			      size_t njobs)
 {
@@ -294,6 +350,7 @@ void sp_steered_reconcile_all(const char *bpffs, struct sp_pins *const *pins, st
 		jobs[i].err = sp_swap_complete(bpffs, pins[i]);
 	}
 	sp_reconcile_all(jobs, njobs);
+	count_again(bpffs, pins, jobs, njobs);
 }
 
 int sp_steered_reconcile(const char *bpffs, struct sp_pins *pins, const struct sp_reconcile_options *options,
@@ -394,6 +451,11 @@ int sp_steered_detach(const char *bpffs, const char *name, const struct sp_group
 
 /* --- telling --- */
 
+static const char *plural(__u32 count)
+{
+	return count == 1 ? "" : "s";
+}
+
 /* "slot 3", "slots 1, 3 and 4", "slots 0, 1, ... (1000 in all)" */
 static const char *list_slots(const __u32 *slots, __u32 count, char *buf, size_t size)
 {
@@ -446,17 +508,17 @@ bool sp_steered_tell(const char *name, const struct sp_reconcile_result *result,
 	if (result->did_replace)
 		say("    the choices of the program that was attached instead are unknown: UDP flows may have "
 		    "moved");
+	if (result->did_restart)
+		say("%s: what counts its connections was gone: it is there again", name);
+	if (result->corrected)
+		say("%s: %u connection%s had been counted wrong: the counts are right again", name,
+		    result->corrected, plural(result->corrected));
 	if (!result->nenrolled && !result->ndied && !result->did_attach && !result->did_replace)
-		return false;
+		return result->did_restart || result->corrected;
 	if (result->is_learning)
 		say("    existing flows are being learned for %s; none has moved",
 		    sp_render_remaining(result->learn_remaining_ns, left));
 	return true;
-}
-
-static const char *plural(__u32 count)
-{
-	return count == 1 ? "" : "s";
 }
 
 void sp_steered_warn(const char *name, const struct sp_reconcile_result *result)

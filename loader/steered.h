@@ -48,7 +48,7 @@ int sp_steered_detach(const char *bpffs, const char *name, const struct sp_group
 
 /**
  * sp_steered_reconcile - sp_reconcile() for a group that is steered already: completes first what was interrupted, and
- * makes room for counters afterwards
+ * makes room for counters afterwards. Where connections are counted, and it was asked for, they are counted again
  * @pins: those of another program afterwards where an interrupted upgrade was completed or counters became too few
  * Returns what sp_reconcile() does; also an error of what was to be completed.
  */

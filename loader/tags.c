@@ -25,8 +25,21 @@ static int refuse(const struct sp_pins *pins, int err)
 	return err;
 }
 
+static int keep(const struct bpf_link *link, int *ret_fd)
+{
+	int fd = link ? fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 0) : -1;
+
+	if (fd < 0)
+		return -errno;
+	sp_close_fd(ret_fd);
+	*ret_fd = fd;
+	return 0;
+}
+
 int sp_tags_start(struct sp_pins *pins)
 {
+	union bpf_iter_link_info all = { .map.map_fd = pins->tags };
+	LIBBPF_OPTS(bpf_iter_attach_opts, options, .link_info = &all, .link_info_len = sizeof(all));
 	__attribute__((cleanup(destroy_skeleton))) struct count *skel =
 		count__open_opts(sp_kernel_open_options());
 	int err;
@@ -34,13 +47,13 @@ int sp_tags_start(struct sp_pins *pins)
 	if (!skel)
 		return refuse(pins, -errno);
 	err = bpf_map__reuse_fd(skel->maps.sp_info, pins->info);
+	err = err ?: bpf_map__reuse_fd(skel->maps.sp_ctl, pins->ctl);
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_tags, pins->tags);
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_active, pins->active);
 	err = err ?: bpf_map__reuse_fd(skel->maps.sp_moved, pins->moved);
 	/* The others are the steering program's alone. */
 	bpf_map__set_autocreate(skel->maps.sp_slots, false);
 	bpf_map__set_autocreate(skel->maps.sp_views, false);
-	bpf_map__set_autocreate(skel->maps.sp_ctl, false);
 	bpf_map__set_autocreate(skel->maps.sp_flows, false);
 	bpf_map__set_autocreate(skel->maps.sp_counters, false);
 	bpf_map__set_autocreate(skel->maps.sp_carried, false);
@@ -50,10 +63,10 @@ int sp_tags_start(struct sp_pins *pins)
 	if (err)
 		return refuse(pins, err);
 	skel->links.sp_count = bpf_program__attach(skel->progs.sp_count);
-	if (!skel->links.sp_count)
-		return refuse(pins, -errno);
-	pins->count = fcntl(bpf_link__fd(skel->links.sp_count), F_DUPFD_CLOEXEC, 0);
-	return pins->count < 0 ? refuse(pins, -errno) : 0;
+	err = keep(skel->links.sp_count, &pins->count);
+	skel->links.sp_recount = bpf_program__attach_iter(skel->progs.sp_recount, &options);
+	err = err ?: keep(skel->links.sp_recount, &pins->recount);
+	return err ? refuse(pins, err) : 0;
 }
 
 int sp_tags_put(const struct sp_pins *pins, __u32 slot, __u64 cookie, int socket)
@@ -106,9 +119,9 @@ __u32 sp_tags_active(const struct sp_pins *pins, __u32 slot)
 	struct sp_active active;
 
 	if (pins->active < 0 || bpf_map_lookup_elem(pins->active, &slot, &active) ||
-	    (__s32)active.connections < 0)
+	    (__s32)(active.tally[0] + active.tally[1]) < 0)
 		return 0;
-	return active.connections;
+	return active.tally[0] + active.tally[1];
 }
 
 const __u32 *sp_tags_active_all(const struct sp_pins *pins, const struct sp_state *state, __u32 *active)

@@ -11,7 +11,10 @@
 #include "pin.h"
 #include "state.h"
 
-/* Loads the program over the group's maps and starts it: pins->count is its link. Returns 0 or -errno (logged). */
+/*
+ * Loads the programs over the group's maps and starts to count: pins->count and pins->recount are their links. Returns 0
+ * or -errno (logged).
+ */
 int sp_tags_start(struct sp_pins *pins);
 
 /*

@@ -21,6 +21,7 @@
 #define RETAKE_PAUSE_NS (10 * SP_NS_PER_S) /* two programs that take a group from each other do it in turns */
 #define TIDY_PER_IDLE 4 /* looks for kept flows that are needed no more, in the time after which one is */
 #define ROOM_QUIET_NS (3 * SP_NS_PER_S)
+#define RECOUNT_NS (10 * SP_NS_PER_S)
 #define WINDOW_SLACK_NS SP_NS_PER_MS /* after the end of a learn window */
 
 const char *sp_tend_state_name(enum sp_tend_state state)
@@ -261,6 +262,16 @@ static __u64 mix(__u64 x)
 	return x ^ x >> 31;
 }
 
+static bool is_counting(const struct sp_tended *t)
+{
+	return t->ctl && __atomic_load_n(&t->ctl->balance, __ATOMIC_RELAXED) == SP_BALANCE_LEAST_CONN;
+}
+
+static bool is_recount_due(const struct sp_tended *t, const char *bpffs)
+{
+	return is_counting(t) && (sp_now_ns() >= t->recount_ns || !sp_pin_has_links(bpffs, t->config.name));
+}
+
 static struct sp_tend_look look(const struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
 {
 	struct sp_tend_look look = { .netns = t->netns_cookie };
@@ -268,6 +279,7 @@ static struct sp_tend_look look(const struct sp_tended *t, const char *bpffs, co
 
 	if (sp_pin_identity(bpffs, t->config.name, &look.pins))
 		look.pins = t->last.pins;
+	look.counts = is_counting(t) && sp_pin_has_links(bpffs, t->config.name);
 	if (t->ctl)
 		look.view = __atomic_load_n(&t->ctl->current, __ATOMIC_RELAXED);
 	if (!g)
@@ -484,6 +496,17 @@ static void settle(struct sp_tended *t, const struct sp_group *group)
 		t->retaken_ns = now;
 }
 
+/* Tried again after the same time where it failed: the log says so, and the group is steered as it should be. */
+static void plan_recount(struct sp_tended *t, bool is_done)
+{
+	if (!is_counting(t))
+		return;
+	if (is_done || !t->recount_ns)
+		t->recount_ns = sp_now_ns() + RECOUNT_NS;
+	if (!t->due_ns || t->recount_ns < t->due_ns)
+		t->due_ns = t->recount_ns;
+}
+
 /*
  * More counters for more slots, when nothing joins any more: it takes a program to be verified, some 100 ms in which
  * no other group is looked after. Until then the new slots are counted in the group's row.
@@ -573,6 +596,7 @@ bool sp_tend_begin(struct sp_tended *t, const char *bpffs, const struct sp_group
 				.may_replace = may_retake(t),
 				.may_be_partial = true,
 				.may_not_wait = true,
+				.counts_again = is_recount_due(t, bpffs),
 				.change = t->change,
 				.weights = t->config.weight,
 				.groups = groups,
@@ -697,6 +721,8 @@ void sp_tend_end(struct sp_tended *t, const char *bpffs, const struct sp_groups 
 		change_balance(t, bpffs, groups);
 	}
 	is_steered = t->state == SP_TEND_STEERED || t->state == SP_TEND_GONE;
+	if (is_steered && (!job || !job->err))
+		plan_recount(t, job && job->options.counts_again);
 	care_for(t, groups, job ? job->err : is_steered ? 0 : -EPERM);
 	sp_pins_close(&t->pins);
 	t->last = look(t, bpffs, groups);

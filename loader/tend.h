@@ -40,7 +40,7 @@ struct sp_tend_look {
 	__u32 prog_id;
 	__u32 prog_type;
 	__u32 view; /* index of the view in force */
-	__u32 pad;
+	__u32 counts; /* 1: what counts its connections is there */
 };
 
 struct sp_tended {
@@ -63,6 +63,7 @@ struct sp_tended {
 	__u64 backoff_ns; /* until the next try, while something fails; 0: nothing does */
 	__u32 warned[3]; /* members out of reach, taken, and sockets outside, as last told */
 	__u64 enrolments, deaths; /* workers, since this daemon looks after the group */
+	__u64 recount_ns; /* CLOCK_MONOTONIC: when connections are to be counted again; 0: at once, if they are counted */
 	__u64 retaken_ns; /* when it was last taken back from another program */
 
 	struct sp_cared *cared; /* parking and what its program tells */

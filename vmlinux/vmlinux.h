@@ -59,6 +59,7 @@ enum sk_action {
 
 enum {
 	TCP_ESTABLISHED = 1,
+	TCP_SYN_RECV = 3,
 	TCP_CLOSE = 7,
 	TCP_CLOSE_WAIT = 8,
 	TCP_LISTEN = 10,
@@ -271,6 +272,21 @@ struct bpf_iter__task_file {
 	__u32 fd;
 	union {
 		struct file *file;
+	};
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	union {
+		struct bpf_iter_meta *meta;
+	};
+	union {
+		struct bpf_map *map;
+	};
+	union {
+		struct sock *sk;
+	};
+	union {
+		void *value;
 	};
 };
 

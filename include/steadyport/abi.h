@@ -84,7 +84,8 @@ struct sp_ctl {
 	__u64 key[2]; /* SipHash key */
 	__u32 flow_idle_s; /* a kept flow that was silent for longer counts as unknown; 0: never */
 	enum sp_balance balance_next; /* of the program that is about to replace this one */
-	__u32 pad0[8];
+	__u32 tally; /* of sp_active, in which a connection that opens now is counted */
+	__u32 pad0[7];
 
 	__u64 netns_cookie; /* the kernel's net->net_cookie: unique until reboot */
 	__u32 netns_inode; /* what `ls -l /proc/PID/ns/net` shows */
@@ -148,12 +149,20 @@ struct sp_sock {
 struct sp_tag {
 	__u64 worker; /* cookie of the listener: sp_info names the slot's by it */
 	__u32 slot;
-	__u32 is_counted; /* of a connection: it is in sp_active */
+	__u32 counted; /* SP_TAG_NEW, SP_TAG_IN(tally), SP_TAG_ENDED */
 };
 
-/* One element of sp_active for each slot: what only the kernel counts. */
+#define SP_TALLIES 2
+#define SP_TAG_NEW 0u /* a listener's, and that of a connection which nobody has seen open */
+#define SP_TAG_IN(tally) ((tally) + 1u)
+#define SP_TAG_ENDED 3u /* it is in no tally any more, and comes into none again */
+
+/*
+ * One element of sp_active for each slot: connections that are established, and not closed by the worker. Their number is
+ * the sum; only while they are counted again is there something in both.
+ */
 struct sp_active {
-	__u32 connections; /* established, and not closed by the worker */
+	__u32 tally[SP_TALLIES];
 };
 
 /* A kept flow: the value of sp_flows; the key is the 64-bit flow hash. */
@@ -264,7 +273,8 @@ struct sp_watch_event {
 #define SP_PIN_TAGS "sp_tags"
 #define SP_PIN_ACTIVE "sp_active"
 #define SP_PIN_MOVED "sp_moved"
-#define SP_PIN_COUNT "sp_count" /* a link, with SP_BALANCE_LEAST_CONN only */
+#define SP_PIN_COUNT "sp_count" /* two links, with SP_BALANCE_LEAST_CONN only */
+#define SP_PIN_RECOUNT "sp_recount"
 
 _Static_assert(SP_BUCKETS == SP_BUCKET_MASK + 1, "buckets are a power of two");
 _Static_assert(SP_SLOTS_MAX < SP_SLOT_NONE, "a slot fits an owner entry");
@@ -273,6 +283,8 @@ _Static_assert(sizeof(struct sp_view) == 24 + SP_SLOTS_MAX / 8 + SP_BUCKETS / 8 
 _Static_assert(sizeof(struct sp_ctl) == 64 + 72, "the hot part is one cache line");
 _Static_assert(sizeof(struct sp_info) == 64, "one cache line");
 _Static_assert(sizeof(struct sp_tag) == 16, "no padding");
+_Static_assert(sizeof(struct sp_active) == 8, "one word, as the elements of an array are aligned");
+_Static_assert(SP_TAG_ENDED == SP_TAG_IN(SP_TALLIES), "each state of a tag has its number");
 _Static_assert(sizeof(struct sp_sock) == 16, "no padding");
 _Static_assert(sizeof(struct sp_flow) == 12, "no padding");
 _Static_assert(sizeof(struct sp_event) == 24, "no padding");

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include "active.h"
 #include "fixture.h"
 #include "steer.h"
 #include "steered.h"
 #include "swap.h"
-#include "tags.h"
 
 #define WORKERS 4
 #define MANY 40 /* more than are compared with each other */
@@ -240,28 +240,6 @@ static void balance__changed_while_connections_wait__nobody_moves_and_it_is_in_f
 	sp_pins_close(&fx->pins);
 }
 
-static void require_active(struct sp_fixture *fx, __u32 id, __u32 expected)
-{
-	__u32 slot = sp_fixture_slot(fx, id);
-	__u64 deadline = sp_lab_now_ms() + SP_FIXTURE_PATIENCE_MS;
-	__u32 active = sp_tags_active(&fx->pins, slot);
-
-	/* A worker that has closed is ahead of what its socket does next. */
-	while (active != expected && sp_lab_left_ms(deadline)) {
-		poll(NULL, 0, 1);
-		active = sp_tags_active(&fx->pins, slot);
-	}
-	if (active != expected)
-		fail_msg("worker %u has %u connections, not %u", id, active, expected);
-}
-
-/* Accepted at once, and open until the client asks. */
-static struct sp_flow_set *open_long_lived(struct sp_fixture *fx, size_t count)
-{
-	fx->manner = SP_LAB_WAITS;
-	return sp_fixture_flows(fx, count);
-}
-
 /* Connections of a worker are in the group while it has not taken them: a listener that closes would hand them on. */
 static void await_accepted(struct sp_fixture *fx, __u32 id)
 {
@@ -274,25 +252,19 @@ static void await_accepted(struct sp_fixture *fx, __u32 id)
 	assert_int_equal(waiting, 0);
 }
 
-static void end_long_lived(struct sp_fixture *fx, struct sp_flow_set *set)
-{
-	require_ok(sp_lab_ask(&set->lab));
-	sp_fixture_answers(fx, set);
-}
-
 static void
 least_conn__connections_that_stay_open__are_evenly_spread_whoever_has_accepted(struct sp_fixture *fx)
 {
 	struct sp_flow_set *set;
 
 	sp_fixture_attach(fx);
-	set = open_long_lived(fx, 64);
+	set = sp_active_open(fx, 64);
 	for (__u32 id = 0; id < fx->nworkers; id++)
-		require_active(fx, id, 64 / fx->nworkers);
-	end_long_lived(fx, set);
+		sp_active_require(fx, id, 64 / fx->nworkers);
+	sp_active_end(fx, set);
 	for (__u32 id = 0; id < fx->nworkers; id++) {
 		assert_int_equal(sp_fixture_count(set, id), 64 / fx->nworkers);
-		require_active(fx, id, 0);
+		sp_active_require(fx, id, 0);
 	}
 }
 
@@ -301,18 +273,18 @@ static void least_conn__some_end__new_ones_go_where_they_were(struct sp_fixture 
 	struct sp_flow_set *first, *second, *third;
 
 	sp_fixture_attach(fx);
-	first = open_long_lived(fx, 40);
-	second = open_long_lived(fx, 40);
-	end_long_lived(fx, first);
+	first = sp_active_open(fx, 40);
+	second = sp_active_open(fx, 40);
+	sp_active_end(fx, first);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 10);
-	third = open_long_lived(fx, 60);
+		sp_active_require(fx, id, 10);
+	third = sp_active_open(fx, 60);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 25);
-	end_long_lived(fx, second);
-	end_long_lived(fx, third);
+		sp_active_require(fx, id, 25);
+	sp_active_end(fx, second);
+	sp_active_end(fx, third);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 0);
+		sp_active_require(fx, id, 0);
 }
 
 static void least_conn__weights__divide_the_connections(struct sp_fixture *fx)
@@ -321,11 +293,11 @@ static void least_conn__weights__divide_the_connections(struct sp_fixture *fx)
 	change(fx, SP_CHANGE_WEIGHT, 1, 300);
 	change(fx, SP_CHANGE_WEIGHT, 2, 50);
 	change(fx, SP_CHANGE_WEIGHT, 3, 0);
-	open_long_lived(fx, 90);
-	require_active(fx, 0, 20);
-	require_active(fx, 1, 60);
-	require_active(fx, 2, 10);
-	require_active(fx, 3, 0);
+	sp_active_open(fx, 90);
+	sp_active_require(fx, 0, 20);
+	sp_active_require(fx, 1, 60);
+	sp_active_require(fx, 2, 10);
+	sp_active_require(fx, 3, 0);
 }
 
 /* Eject and undrain change the incarnation; the connections are the worker's all the same. */
@@ -334,15 +306,15 @@ static void least_conn__slot_is_ejected_and_comes_back__what_it_has_still_counts
 	struct sp_flow_set *set;
 
 	sp_fixture_attach(fx);
-	set = open_long_lived(fx, 40);
+	set = sp_active_open(fx, 40);
 	change(fx, SP_CHANGE_EJECT, 3, 0);
-	require_active(fx, 3, 10);
+	sp_active_require(fx, 3, 10);
 	change(fx, SP_CHANGE_UNDRAIN, 3, 0);
-	end_long_lived(fx, set);
-	require_active(fx, 3, 0);
-	open_long_lived(fx, 40);
+	sp_active_end(fx, set);
+	sp_active_require(fx, 3, 0);
+	sp_active_open(fx, 40);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 10);
+		sp_active_require(fx, id, 10);
 }
 
 /* What waited for the dead one counts where it is now, there and only there. */
@@ -354,18 +326,18 @@ least_conn__listener_dies_with_connections_waiting__they_count_where_they_go(str
 	sp_fixture_attach(fx);
 	set = sp_fixture_flows(fx, 4 * 12);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 12);
+		sp_active_require(fx, id, 12);
 	sp_fixture_kill(fx, 2);
 	for (__u32 id = 0; id < WORKERS; id++)
 		if (id != 2)
-			require_active(fx, id, 16);
+			sp_active_require(fx, id, 16);
 	sp_fixture_kill(fx, 3);
-	require_active(fx, 0, 24);
-	require_active(fx, 1, 24);
+	sp_active_require(fx, 0, 24);
+	sp_active_require(fx, 1, 24);
 	sp_fixture_resume(fx);
 	sp_fixture_answers(fx, set);
-	require_active(fx, 0, 0);
-	require_active(fx, 1, 0);
+	sp_active_require(fx, 0, 0);
+	sp_active_require(fx, 1, 0);
 	assert_int_equal(sp_fixture_count(set, 0) + sp_fixture_count(set, 1), 48);
 }
 
@@ -376,21 +348,21 @@ static void least_conn__newcomer_takes_the_slot_of_one_that_serves_on__it_starts
 	__u32 newcomer;
 
 	sp_fixture_attach(fx);
-	set = open_long_lived(fx, 40);
-	require_active(fx, 1, 10);
+	set = sp_active_open(fx, 40);
+	sp_active_require(fx, 1, 10);
 	await_accepted(fx, 1);
 	assert_int_equal(sp_lab_close(&fx->workers[1]), 0);
 	newcomer = sp_fixture_join(fx);
 	sp_fixture_sync(fx);
-	require_active(fx, newcomer, 0);
-	open_long_lived(fx, 10);
-	require_active(fx, newcomer, 10);
-	end_long_lived(fx, set);
+	sp_active_require(fx, newcomer, 0);
+	sp_active_open(fx, 10);
+	sp_active_require(fx, newcomer, 10);
+	sp_active_end(fx, set);
 	assert_int_equal(sp_fixture_count(set, 1), 10);
 	for (__u32 id = 0; id < newcomer; id++)
 		if (id != 1)
-			require_active(fx, id, 0);
-	require_active(fx, newcomer, 10);
+			sp_active_require(fx, id, 0);
+	sp_active_require(fx, newcomer, 10);
 }
 
 static void change_balance(struct sp_fixture *fx, enum sp_balance balance)
@@ -408,29 +380,29 @@ static void least_conn__changed_under_connections__counts_from_then_on_and_ends_
 	struct sp_flow_set *before, *set;
 
 	sp_fixture_attach(fx);
-	before = open_long_lived(fx, 40);
+	before = sp_active_open(fx, 40);
 	change_balance(fx, SP_BALANCE_LEAST_CONN);
-	set = open_long_lived(fx, 40);
+	set = sp_active_open(fx, 40);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 10);
+		sp_active_require(fx, id, 10);
 	/* Those from before are not known, and do not count when they end. */
-	end_long_lived(fx, before);
+	sp_active_end(fx, before);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 10);
+		sp_active_require(fx, id, 10);
 	/* Replaced by itself: two programs count for a moment, and each connection once. */
 	{
 		bool was_attached;
 
 		require_ok(sp_swap(SP_FIXTURE_BPFFS, &fx->pins, 0, &was_attached));
 	}
-	end_long_lived(fx, set);
+	sp_active_end(fx, set);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 0);
+		sp_active_require(fx, id, 0);
 	change_balance(fx, SP_BALANCE_HASH);
-	set = open_long_lived(fx, 40);
+	set = sp_active_open(fx, 40);
 	for (__u32 id = 0; id < WORKERS; id++)
-		require_active(fx, id, 0);
-	end_long_lived(fx, set);
+		sp_active_require(fx, id, 0);
+	sp_active_end(fx, set);
 	sp_pins_close(&fx->pins);
 }
 
