@@ -173,9 +173,9 @@ static __u64 read_count(const __u64 *count)
 	return __atomic_load_n(count, __ATOMIC_ACQUIRE);
 }
 
-/* Connections that have not ended. */
-static __u64 count_open(const struct sp_knocks *seen)
+__u64 sp_knock_open(const struct sp_knocker *k)
 {
+	const struct sp_knocks *seen = k->seen;
 	__u64 ended = read_count(&seen->answered) + read_count(&seen->refused) + read_count(&seen->reset) +
 		      read_count(&seen->unanswered) + read_count(&seen->failed);
 
@@ -198,9 +198,9 @@ void sp_knock_hold(const struct sp_knocker *k, __u64 left)
 	__u64 deadline = sp_lab_now_ms() + PATIENCE_MS;
 
 	__atomic_store_n(&k->seen->is_held, true, __ATOMIC_RELEASE);
-	while (count_open(k->seen) > left) {
+	while (sp_knock_open(k) > left) {
 		if (!sp_lab_left_ms(deadline))
-			fail_msg("%llu connections have not ended", count_open(k->seen));
+			fail_msg("%llu connections have not ended", sp_knock_open(k));
 		poll(NULL, 0, 1);
 	}
 }

@@ -47,6 +47,8 @@ void sp_knock_start(struct sp_knocker *knocker, const struct sp_address *address
 		    unsigned int per_s);
 /* Waits until so many more connections were opened. */
 void sp_knock_wait(const struct sp_knocker *knocker, __u64 more);
+/* Those that have not ended. */
+__u64 sp_knock_open(const struct sp_knocker *knocker);
 /* No new connections, and waits until all but @left of those that are open have ended. */
 void sp_knock_hold(const struct sp_knocker *knocker, __u64 left);
 void sp_knock_go_on(const struct sp_knocker *knocker);
