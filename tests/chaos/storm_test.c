@@ -21,6 +21,7 @@
 #include "storm/group.h"
 #include "storm/journal.h"
 #include "storm/steps.h"
+#include "value.h"
 
 #define MS 1000000ULL
 #define SECOND 1000000000ULL
@@ -118,6 +119,8 @@ static void start_group(struct storm *s, struct storm_group *g, enum sp_protocol
 	g->op.model = &g->model;
 	g->op.hash = sp_random_one_in(&s->random, 3) ? "kernel" : "siphash";
 	g->op.track = sp_random_one_in(&s->random, 3) ? "always" : "transition";
+	if (protocol == SP_TCP)
+		g->op.attach_balance = sp_random_below(&s->random, SP_BALANCE_LEAST_CONN + 1);
 	snprintf(g->op.learn, sizeof(g->op.learn), "%llums", learn_ns / MS);
 	storm_operator_init(&g->op);
 	storm_model_init(&g->model, protocol, learn_ns);
@@ -153,10 +156,12 @@ static void start_storm(struct storm *s)
 	storm_journal_start("");
 	start_group(s, &s->udp, SP_UDP, "udp", 8053, learn_ns);
 	start_group(s, &s->tcp, SP_TCP, "tcp", 8080, 0);
-	snprintf(title, sizeof(title),
-		 "%s, up to %u workers, --learn %s --track %s --hash %s; %s, up to %u workers, --hash %s",
-		 s->udp.op.endpoint, s->udp.workers_max, s->udp.op.learn, s->udp.op.track, s->udp.op.hash,
-		 s->tcp.op.endpoint, s->tcp.workers_max, s->tcp.op.hash);
+	snprintf(
+		title, sizeof(title),
+		"%s, up to %u workers, --learn %s --track %s --hash %s; %s, up to %u workers, --hash %s --balance %s",
+		s->udp.op.endpoint, s->udp.workers_max, s->udp.op.learn, s->udp.op.track, s->udp.op.hash,
+		s->tcp.op.endpoint, s->tcp.workers_max, s->tcp.op.hash,
+		sp_value_balance_name(s->tcp.op.attach_balance));
 	storm_journal_start(title);
 	printf("%s\n", title);
 
@@ -403,12 +408,36 @@ static void count(struct storm_group *g)
 	g->counted_uncounted = uncounted(g);
 }
 
+/* Nobody has a connection any more, and of those that count nobody may have missed an end. */
+static void check_active(const struct storm_group *g)
+{
+	__u64 deadline = sp_now_ns() + COUNT_PATIENCE_NS;
+	json_int_t left;
+
+	if (!g->model.is_attached || g->op.balance != SP_BALANCE_LEAST_CONN)
+		return;
+	do {
+		json_t *status = sp_run_json("status", g->op.name), *slot;
+		size_t i;
+
+		left = 0;
+		json_array_foreach(sp_json_array(status, "slots"), i, slot) {
+			if (strcmp(sp_json_text(slot, "state"), "dead"))
+				left += sp_json_int(slot, "active");
+		}
+		json_decref(status);
+	} while (left && sp_now_ns() < deadline);
+	if (left)
+		storm_violation("%s: no connection is open, but %lld are counted", g->op.name, left);
+}
+
 static void go_on_with_still(struct storm *s, __u64 now)
 {
 	if (!storm_group_is_silent(&s->udp) || !storm_group_is_silent(&s->tcp))
 		return;
 	count(&s->udp);
 	count(&s->tcp);
+	check_active(&s->tcp);
 	s->ncalms++;
 	s->udp.flows.is_paused = false;
 	s->tcp.stream.is_paused = false;

@@ -9,6 +9,7 @@
 #include "journal.h"
 #include "orders.h"
 #include "state.h"
+#include "value.h"
 
 #define MS 1000000ULL
 #define DEADLINE_NS (SP_RUN_DEADLINE_MS * MS)
@@ -20,7 +21,8 @@
 static const char *const order_names[] = {
 	[STORM_ATTACH] = "attach",   [STORM_SYNC] = "sync",	  [STORM_DRAIN] = "drain",
 	[STORM_UNDRAIN] = "undrain", [STORM_EJECT] = "eject",	  [STORM_WEIGHT] = "weight",
-	[STORM_RETIRE] = "retire",   [STORM_UPGRADE] = "upgrade", [STORM_DETACH] = "detach",
+	[STORM_RETIRE] = "retire",   [STORM_UPGRADE] = "upgrade", [STORM_BALANCE] = "balance",
+	[STORM_DETACH] = "detach",
 };
 
 const char *storm_order_name(enum storm_order order)
@@ -80,6 +82,9 @@ void storm_operator_order(struct storm_operator *op, const struct storm_command 
 		words[n++] = op->endpoint;
 		words[n++] = "--hash";
 		words[n++] = op->hash;
+		op->balance = op->attach_balance;
+		words[n++] = "--balance";
+		words[n++] = sp_value_balance_name(op->balance);
 		if (op->model->protocol == SP_UDP) {
 			words[n++] = "--learn";
 			words[n++] = op->learn;
@@ -89,6 +94,8 @@ void storm_operator_order(struct storm_operator *op, const struct storm_command 
 			words[n++] = FLOWS_ROOM;
 		}
 	}
+	if (command->order == STORM_BALANCE)
+		words[n++] = sp_value_balance_name(command->balance);
 	add_slots(op, words + n, text);
 	op->ngiven[command->order]++;
 	op->order_ns = sp_now_ns();
@@ -217,6 +224,8 @@ static void end_order(struct storm_operator *op, __u64 now)
 		op->has_killed = true;
 		return;
 	}
+	if (op->was_done && op->command.order == STORM_BALANCE)
+		op->balance = op->command.balance;
 	for (__u32 s = 0; op->was_done && s < STORM_SLOTS; s++) {
 		if (op->command.asked[s])
 			op->row[s] = order_row(&op->command, op->row[s]);
@@ -402,6 +411,17 @@ static void check_all_enrolled(const struct storm_operator *op)
 	}
 }
 
+/* One that was killed may have been done, or the sync after it has completed it. */
+static void see_balance(struct storm_operator *op, const char *seen)
+{
+	if (op->has_killed && op->killed.order == STORM_BALANCE &&
+	    !strcmp(seen, sp_value_balance_name(op->killed.balance)))
+		op->balance = op->killed.balance;
+	if (strcmp(seen, sp_value_balance_name(op->balance)))
+		storm_violation("%s: its balance is %s, but %s was asked for", op->name, seen,
+				sp_value_balance_name(op->balance));
+}
+
 static void see(struct storm_operator *op, const json_t *status, __u64 now)
 {
 	const json_t *slots = sp_json_array(status, "slots");
@@ -413,6 +433,7 @@ static void see(struct storm_operator *op, const json_t *status, __u64 now)
 	if (!sp_json_bool(status, "attached"))
 		storm_violation("%s: %s was done, but the group is not attached", op->name,
 				order_names[op->command.order]);
+	see_balance(op, sp_json_text(status, "balance"));
 	json_array_foreach(slots, i, slot) {
 		struct storm_row seen = { .state = parse_state(sp_json_text(slot, "state")),
 					  .weight = sp_json_int(slot, "weight") };

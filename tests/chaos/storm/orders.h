@@ -28,6 +28,7 @@ struct storm_command {
 	enum storm_order order;
 	bool asked[STORM_SLOTS]; /* slots; none for some orders */
 	__u32 weight;
+	enum sp_balance balance;
 };
 
 /* What the last status said of the whole group. */
@@ -44,7 +45,9 @@ struct storm_operator {
 	char endpoint[SP_ENDPOINT_STRLEN];
 	char learn[16];
 	const char *track, *hash;
+	enum sp_balance attach_balance;
 
+	enum sp_balance balance;
 	struct storm_row row[STORM_SLOTS];
 	struct storm_sight sight;
 

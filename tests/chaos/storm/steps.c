@@ -22,8 +22,9 @@ static const __u8 step_weights[STORM_STEPS] = {
 };
 
 static const __u8 order_weights[STORM_ORDERS] = {
-	[STORM_SYNC] = 11,  [STORM_DRAIN] = 8,	[STORM_UNDRAIN] = 12, [STORM_EJECT] = 4,
-	[STORM_WEIGHT] = 5, [STORM_RETIRE] = 5, [STORM_UPGRADE] = 4,  [STORM_DETACH] = 2,
+	[STORM_SYNC] = 11,   [STORM_DRAIN] = 8,	 [STORM_UNDRAIN] = 12,
+	[STORM_EJECT] = 4,   [STORM_WEIGHT] = 5, [STORM_RETIRE] = 5,
+	[STORM_UPGRADE] = 4, [STORM_DETACH] = 2, [STORM_BALANCE] = 4,
 };
 
 static __u32 draw_weighted(struct sp_random *r, const __u8 *weights, __u32 count)
@@ -210,6 +211,7 @@ static bool draw_order(const struct storm_group *g, struct sp_random *r, struct 
 
 	*command = (struct storm_command){ .order = draw_weighted(r, order_weights, STORM_ORDERS) };
 	command->weight = weights[sp_random_below(r, SP_ARRAY_SIZE(weights))];
+	command->balance = sp_random_below(r, SP_BALANCE_LEAST_CONN + 1);
 	if (g->op.has_killed) {
 		/* Only that tells what the killed one has done. */
 		command->order = STORM_SYNC;
@@ -219,6 +221,8 @@ static bool draw_order(const struct storm_group *g, struct sp_random *r, struct 
 		command->order = STORM_ATTACH;
 		return sp_random_one_in(r, 2);
 	}
+	if (command->order == STORM_BALANCE)
+		return g->protocol == SP_TCP;
 	if (command->order == STORM_SYNC || command->order == STORM_UPGRADE || command->order == STORM_DETACH)
 		return true;
 	draw_slots(g, r, command);
