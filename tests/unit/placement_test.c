@@ -7,8 +7,25 @@
 #include <stdbool.h>
 #include "program/world.h"
 
+/* Of vmlinux.h, which cannot be included beside libc's headers: as much as the programs look at. */
+struct sock {
+	struct {
+		__be32 skc_rcv_saddr;
+		__u16 skc_num;
+		unsigned short skc_family;
+		volatile unsigned char skc_state;
+	} __sk_common;
+};
+
+struct bpf_iter__bpf_sk_storage_map {
+	void *meta, *map;
+	struct sock *sk;
+	void *value;
+};
+
 /* bpf/count.bpf.c */
 int sp_count(__u64 *args);
+int sp_recount(struct bpf_iter__bpf_sk_storage_map *ctx);
 void *bpf_sk_storage_get(void *map, void *sk, void *value, __u64 flags);
 
 enum {
@@ -16,6 +33,7 @@ enum {
 	TCP_SYN_RECV = 3,
 	TCP_CLOSE = 7,
 	TCP_CLOSE_WAIT = 8,
+	TCP_LISTEN = 10,
 };
 
 static struct sp_view *const current = &kernel.views[0];
@@ -168,12 +186,12 @@ static void balance__least_conn__by_what_is_open(void **state)
 {
 	(void)state;
 	group_with(SP_BALANCE_LEAST_CONN, (__u32[]){ 0, 0, 1 }, 3);
-	kernel.active[0].connections = 9;
-	kernel.active[1].connections = 8;
-	kernel.active[2].connections = 6;
+	kernel.active[0].tally[0] = 9;
+	kernel.active[1].tally[0] = 8;
+	kernel.active[2].tally[0] = 6;
 	expect(2, "placed");
 	/* One below nothing for a moment. */
-	kernel.active[0].connections = -1;
+	kernel.active[0].tally[0] = -1;
 	expect(0, "steered");
 }
 
@@ -225,7 +243,7 @@ static void migration__least_conn__counted_where_it_goes(void **state)
 		assert_true(kernel.has_moved);
 		assert_int_equal(kernel.moved.slot, 2);
 		assert_int_equal(kernel.moved.worker, kernel.info[2].cookie);
-		assert_int_equal(kernel.active[2].connections, 1);
+		assert_int_equal(kernel.active[2].tally[0], 1);
 	}
 }
 
@@ -237,7 +255,7 @@ static void migration__half_open__not_counted_yet(void **state)
 	moving.state = TCP_SYN_RECV;
 	expect(2, "migrated");
 	assert_false(kernel.has_moved);
-	assert_int_equal(kernel.active[2].connections, 0);
+	assert_int_equal(kernel.active[2].tally[0], 0);
 }
 
 /* Or its end would be taken from somebody who never had it. */
@@ -247,7 +265,7 @@ static void migration__cannot_be_remembered__not_counted(void **state)
 	group_without_listener(SP_BALANCE_LEAST_CONN);
 	kernel.cannot_keep = true;
 	expect(2, "migrated");
-	assert_int_equal(kernel.active[2].connections, 0);
+	assert_int_equal(kernel.active[2].tally[0], 0);
 }
 
 /* --- the count of connections --- */
@@ -268,18 +286,23 @@ static void connection(void)
 {
 	group_of(SP_TCP, 3);
 	sp_fuzz_set(&kernel);
-	kernel.active[1].connections = kernel.active[2].connections = 5;
+	kernel.active[1].tally[0] = kernel.active[2].tally[0] = 5;
 	tag = (struct sp_tag){ .worker = kernel.info[1].cookie, .slot = 1 };
 	tag_of_socket = &tag;
 }
 
-static void expect_active(__u32 state, __u32 of_1, __u32 of_2)
+static void expect_active_from(__u32 before, __u32 state, __u32 of_1, __u32 of_2)
 {
-	__u64 args[] = { 0x1000, 0, state };
+	__u64 args[] = { 0x1000, before, state };
 
 	assert_int_equal(sp_count(args), 0);
-	assert_int_equal(kernel.active[1].connections, of_1);
-	assert_int_equal(kernel.active[2].connections, of_2);
+	assert_int_equal(kernel.active[1].tally[0], of_1);
+	assert_int_equal(kernel.active[2].tally[0], of_2);
+}
+
+static void expect_active(__u32 state, __u32 of_1, __u32 of_2)
+{
+	expect_active_from(0, state, of_1, of_2);
 }
 
 static void count__connection_opens_and_closes__up_and_down_once(void **state)
@@ -291,6 +314,15 @@ static void count__connection_opens_and_closes__up_and_down_once(void **state)
 	expect_active(TCP_CLOSE_WAIT, 6, 5);
 	expect_active(TCP_CLOSE, 5, 5);
 	expect_active(TCP_CLOSE, 5, 5);
+}
+
+/* The program was not there when it opened. And it comes into no tally any more. */
+static void count__opened_unseen__its_end_takes_nothing_away(void **state)
+{
+	(void)state;
+	connection();
+	expect_active_from(TCP_ESTABLISHED, TCP_CLOSE, 5, 5);
+	assert_int_equal(tag.counted, SP_TAG_ENDED);
 }
 
 static void count__socket_of_others__not_counted(void **state)
@@ -307,7 +339,7 @@ static void count__worker_has_left_its_slot__its_successor_starts_at_0(void **st
 	connection();
 	expect_active(TCP_ESTABLISHED, 6, 5);
 	kernel.info[1].cookie++;
-	kernel.active[1].connections = 0;
+	kernel.active[1].tally[0] = 0;
 	expect_active(TCP_CLOSE, 0, 5);
 }
 
@@ -315,11 +347,92 @@ static void count__connection_was_moved__taken_from_where_it_went(void **state)
 {
 	(void)state;
 	connection();
-	tag.is_counted = true;
+	tag.counted = SP_TAG_IN(0);
+	kernel.info[1].cookie++; /* its listener was closed */
 	kernel.has_moved = true;
-	kernel.moved = (struct sp_tag){ .worker = kernel.info[2].cookie, .slot = 2, .is_counted = true };
+	kernel.moved = (struct sp_tag){ .worker = kernel.info[2].cookie, .slot = 2, .counted = SP_TAG_IN(0) };
 	expect_active(TCP_CLOSE, 5, 4);
 	assert_false(kernel.has_moved);
+}
+
+/* --- counted again --- */
+
+/* What the iterator says of the connection, with the other tally in force. */
+static void expect_recount(__u32 state, __u32 in_old, __u32 in_new)
+{
+	struct sock sk = { .__sk_common.skc_state = state };
+	struct bpf_iter__bpf_sk_storage_map ctx = { .sk = &sk, .value = tag_of_socket };
+
+	kernel.ctl.tally = 1;
+	assert_int_equal(sp_recount(&ctx), 0);
+	assert_int_equal(kernel.active[1].tally[0], in_old);
+	assert_int_equal(kernel.active[1].tally[1], in_new);
+}
+
+static void recount__open_and_counted__taken_over_once(void **state)
+{
+	(void)state;
+	connection();
+	tag.counted = SP_TAG_IN(0);
+	expect_recount(TCP_ESTABLISHED, 4, 1);
+	expect_recount(TCP_ESTABLISHED, 4, 1);
+	assert_int_equal(tag.counted, SP_TAG_IN(1));
+}
+
+static void recount__open_and_never_seen__counted(void **state)
+{
+	(void)state;
+	connection();
+	expect_recount(TCP_CLOSE_WAIT, 5, 1);
+}
+
+/* The tracepoint comes before the state is stored. */
+static void recount__about_to_open__only_if_it_was_counted(void **state)
+{
+	(void)state;
+	connection();
+	expect_recount(TCP_SYN_RECV, 5, 0);
+	tag.counted = SP_TAG_IN(0);
+	expect_recount(TCP_SYN_RECV, 4, 1);
+}
+
+static void recount__ended_unseen__taken_away_once(void **state)
+{
+	(void)state;
+	connection();
+	tag.counted = SP_TAG_IN(0);
+	expect_recount(TCP_CLOSE, 4, 0);
+	expect_recount(TCP_CLOSE, 4, 0);
+	assert_int_equal(tag.counted, SP_TAG_ENDED);
+	/* About to end: its state is not stored yet. */
+	expect_recount(TCP_ESTABLISHED, 4, 0);
+}
+
+static void recount__listener_and_no_tag__left_alone(void **state)
+{
+	struct bpf_iter__bpf_sk_storage_map end = { .sk = NULL };
+
+	(void)state;
+	connection();
+	expect_recount(TCP_LISTEN, 5, 0);
+	tag_of_socket = NULL;
+	expect_recount(TCP_ESTABLISHED, 5, 0);
+	/* After the last one. */
+	assert_int_equal(sp_recount(&end), 0);
+}
+
+static void recount__connection_was_moved__taken_over_where_it_went(void **state)
+{
+	(void)state;
+	connection();
+	tag.counted = SP_TAG_IN(0);
+	kernel.info[1].cookie++;
+	kernel.has_moved = true;
+	kernel.moved = (struct sp_tag){ .worker = kernel.info[2].cookie, .slot = 2, .counted = SP_TAG_IN(0) };
+	expect_recount(TCP_ESTABLISHED, 5, 0);
+	assert_int_equal(kernel.active[2].tally[0], 4);
+	assert_int_equal(kernel.active[2].tally[1], 1);
+	assert_int_equal(tag.counted, SP_TAG_ENDED);
 }
 
 int main(int argc, char **argv)
@@ -345,9 +458,16 @@ int main(int argc, char **argv)
 		cmocka_unit_test(migration__half_open__not_counted_yet),
 		cmocka_unit_test(migration__cannot_be_remembered__not_counted),
 		cmocka_unit_test(count__connection_opens_and_closes__up_and_down_once),
+		cmocka_unit_test(count__opened_unseen__its_end_takes_nothing_away),
 		cmocka_unit_test(count__socket_of_others__not_counted),
 		cmocka_unit_test(count__worker_has_left_its_slot__its_successor_starts_at_0),
 		cmocka_unit_test(count__connection_was_moved__taken_from_where_it_went),
+		cmocka_unit_test(recount__open_and_counted__taken_over_once),
+		cmocka_unit_test(recount__open_and_never_seen__counted),
+		cmocka_unit_test(recount__about_to_open__only_if_it_was_counted),
+		cmocka_unit_test(recount__ended_unseen__taken_away_once),
+		cmocka_unit_test(recount__listener_and_no_tag__left_alone),
+		cmocka_unit_test(recount__connection_was_moved__taken_over_where_it_went),
 	};
 
 	/* One case by itself. */
