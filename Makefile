@@ -272,6 +272,14 @@ check-$(1): tests-$(1)
 endef
 $(foreach kind,$(TEST_KINDS),$(eval $(call kind_rules,$(kind))))
 check-e2e: all
+
+# What holds when a connection goes by its hash shall hold when it goes to who has less to do.
+BY_LOAD := $(patsubst %,$(BUILD)/tests/prog/%_test,death halfopen handshake migrate steer)
+.PHONY: check-balance
+check-balance: $(BY_LOAD) ## the prog tests of steering, deaths, migration and handshakes, with each way to place by load
+	$(Q)TEST_BALANCE=least-queue $(RUN) $(BY_LOAD)
+	$(Q)TEST_BALANCE=least-conn $(RUN) $(BY_LOAD)
+
 tests-faults: $(BUILD)/tests/preload/scarce.so
 check-faults: all ## system calls and allocations that fail: minutes; all: tests/lib/fault.h
 check-chaos: all ## random storms: minutes; CHAOS_SEED, CHAOS_SECONDS and CHAOS_STEPS are in tests/lib/seed.h

@@ -283,6 +283,11 @@ static enum sp_balance balance_of(const struct sp_fixture *fx)
 	return balance;
 }
 
+bool sp_fixture_goes_by_hash(const struct sp_fixture *fx)
+{
+	return balance_of(fx) == SP_BALANCE_HASH;
+}
+
 static void ctl_of(const struct sp_fixture *fx, const struct sp_group *group, struct sp_ctl *ret_ctl)
 {
 	*ret_ctl = (struct sp_ctl){

@@ -184,6 +184,8 @@ size_t sp_fixture_count_before(const struct sp_flow_set *set, int id);
 #define sp_fixture_row(fx, row, counter) sp_fixture_counter(fx, row, offsetof(struct sp_counters, counter))
 __u64 sp_fixture_counter(struct sp_fixture *fx, int row, size_t offset);
 __u64 sp_fixture_outcomes(struct sp_fixture *fx);
+/* A new connection goes where the hash says, and not to who has less to do: by the case, or by $TEST_BALANCE. */
+bool sp_fixture_goes_by_hash(const struct sp_fixture *fx);
 /* Runs of the program since it was loaded. */
 __u64 sp_fixture_runs(struct sp_fixture *fx);
 

@@ -222,7 +222,9 @@ static void check_cookies(struct sp_fixture *fx, __u32 deaths)
 	sp_require_agreement(fx, set);
 	assert_int_equal(netstat("SyncookiesRecv"), back + CONNECTIONS);
 	assert_int_equal(netstat("SyncookiesFailed"), failed);
-	sp_require_asked(fx, sp_fixture_sum(fx, rerouted) + sp_fixture_sum(fx, scanned), orphans);
+	/* Placed by load they may not be noticed: they go where there is less to do. */
+	if (sp_fixture_goes_by_hash(fx))
+		sp_require_asked(fx, sp_fixture_sum(fx, rerouted) + sp_fixture_sum(fx, scanned), orphans);
 	/* There was nothing that could have been moved. */
 	assert_int_equal(sp_fixture_sum(fx, migrated), 0);
 	assert_int_equal(sp_fixture_sum(fx, unselected), 0);
