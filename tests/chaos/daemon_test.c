@@ -30,6 +30,7 @@
 #define METRICS_PORT 9464
 #define PER_S 50 /* connections */
 
+#define LEARN_MS 5000 /* where everything takes longer, this does, too */
 #define SHIFT_STEPS 20
 #define STEP_MAX_MS 1500 /* between two steps: with that the machine has other things to do, too */
 #define REST_MS 5000 /* what is seen in it at least once is so at rest */
@@ -39,16 +40,11 @@ static const struct sp_swarm_options options = {
 	.source_port = 21000, .nports = 10, .naddresses = 20, .rate = 1000
 };
 
-#define GROUPS                                          \
-	"[daemon]\nmetrics = 127.0.0.1:9464\n"          \
-	"[group echo]\nendpoint = udp:127.0.0.1:5400\n" \
-	"[group web]\nendpoint = tcp:127.0.0.1:7070\npark = 30s\n"
-#define EXTRA "[group extra]\nendpoint = udp:127.0.0.1:5500\n"
-
 static struct sp_keeper keeper;
 static struct sp_crew echo, web, extra;
 static struct sp_swarm swarm;
 static struct sp_knocker knocker;
+static char groups[512], groups_and_extra[1024];
 static bool has_extra;
 static unsigned int running[ECHO_WORKERS]; /* ids: each worker that is started has one of its own */
 static unsigned int nrestarts, norders, nreloads;
@@ -58,6 +54,17 @@ static int tear_down(void **state)
 	sp_knock_free(&knocker);
 	sp_keeper_teardown(state);
 	return sp_swarm_teardown(state);
+}
+
+static void write_groups(void)
+{
+	snprintf(groups, sizeof(groups),
+		 "[daemon]\nmetrics = 127.0.0.1:9464\n"
+		 "[group echo]\nendpoint = udp:127.0.0.1:5400\nlearn = %s\n"
+		 "[group web]\nendpoint = tcp:127.0.0.1:7070\npark = 30s\n",
+		 sp_run_window(LEARN_MS));
+	snprintf(groups_and_extra, sizeof(groups_and_extra),
+		 "%s[group extra]\nendpoint = udp:127.0.0.1:5500\n", groups);
 }
 
 /* --- what happens --- */
@@ -113,7 +120,7 @@ static void order(struct sp_random *random)
 
 static void reload(bool with_extra)
 {
-	sp_keeper_reload(&keeper, with_extra ? GROUPS EXTRA : GROUPS);
+	sp_keeper_reload(&keeper, with_extra ? groups_and_extra : groups);
 	if (with_extra)
 		sp_keeper_wait_enrolled("extra", EXTRA_WORKERS);
 	else if (has_extra)
@@ -243,7 +250,8 @@ static void daemon__shifts_of_servers_come_and_go__it_holds_no_more_than_after_t
 	unsigned int nshifts = 0;
 
 	(void)state;
-	sp_keeper_start(&keeper, GROUPS);
+	write_groups();
+	sp_keeper_start(&keeper, groups);
 	do {
 		work(&random);
 		now = rest();

@@ -55,6 +55,8 @@ static void end_connection(struct crowd *c, int fd, __u64 *count)
 			.ended_ns = sp_now_ns(),
 		};
 	}
+	/* Whoever walks all open files may hold it a moment longer than close() does, and it would go on to have events. */
+	epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
 	close(fd);
 	c->nopen--;
 	__atomic_add_fetch(count, 1, __ATOMIC_RELEASE);
