@@ -248,7 +248,9 @@ $(QUEUE_BENCH): $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/bench/queue/*.c)) $
 	$(BUILD)/libsteadyport.a
 	$(say) LD $@
 	$(Q)$(CC) $(TEST_CFLAGS) $(SP_LDFLAGS) $^ $(LIBS) -lm -o $@
-.PHONY: bench-queue
+.PHONY: bench-queue bench-balance-write
+bench-balance-write: bench-queue ## run it, as root, a quarter of an hour, and put the tables into docs/benchmarks-balance.md
+	$(Q)BUILD=$(BUILD) tests/bench/queue-write.sh
 bench-queue: all $(QUEUE_BENCH) ## build the benchmark of placement by load; tests/bench/queue.sh runs it
 
 # The runner's own tests need nothing of steadyport.
