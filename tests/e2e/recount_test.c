@@ -7,6 +7,7 @@
 #include "keeper.h"
 #include "kill.h"
 #include "servers.h"
+#include "uncount.h"
 
 #define NAME "web"
 #define PORT 7104
@@ -72,7 +73,7 @@ static void stop_counting_and_end_some(void)
 	open_each(&some);
 	open_each(&others);
 	sp_wait_for(has_each(2 * EACH));
-	assert_int_equal(unlink(PINS SP_PIN_COUNT), 0);
+	sp_uncount(PINS SP_PIN_COUNT);
 	end_all(&some);
 }
 

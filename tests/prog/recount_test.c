@@ -8,11 +8,11 @@
 #include <bpf/bpf.h>
 #include "active.h"
 #include "fixture.h"
-#include "kernel.h"
 #include "knock.h"
 #include "recount.h"
 #include "steered.h"
 #include "tags.h"
+#include "uncount.h"
 
 #define WORKERS 4
 #define EACH 10
@@ -57,11 +57,9 @@ static void remove_pin(const char *pin)
 /* The fixture holds what it has loaded. */
 static void remove_links(struct sp_fixture *fx)
 {
-	remove_pin(SP_PIN_COUNT);
 	sp_close_fd(&fx->pins.count);
 	sp_close_fd(&fx->pins.recount);
-	/* An open link is freed when a grace period has passed. */
-	require_ok(sp_kernel_wait_readers());
+	sp_uncount(SP_FIXTURE_BPFFS "/steadyport/" SP_FIXTURE_NAME "/" SP_PIN_COUNT);
 }
 
 static __u32 count_moved(const struct sp_fixture *fx)
