@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
 # Measures placement by load and puts the tables between the marks of docs/benchmarks-balance.md; needs root and a
-# machine that does nothing else. A quarter of an hour.
+# machine that does nothing else, with gunicorn and HAProxy installed. A quarter of an hour.
 #
 #	tests/bench/queue-write.sh            measure, then write
 #	tests/bench/queue-write.sh --short    a minute or two; the tables go to stdout, and the page stays as it is
@@ -56,10 +56,12 @@ if [[ $is_short ]]; then
 	queue 1 3 --workers 8 --utilisation 0.7
 	queue 1 2 --workers 64 --utilisation 0.7
 	queue 1 3 --workers 8 --utilisation 0.7 --service 1
+	queue 1 3 --workers 8 --utilisation 0.7 --gunicorn
 else
 	queue 3 6 --workers 8 --utilisation 0.3,0.5,0.7,0.85,0.9
 	queue 2 4 --workers 64 --utilisation 0.7
 	queue 2 6 --workers 8 --utilisation 0.7 --service 1
+	queue 3 6 --workers 8 --utilisation 0.5,0.7 --gunicorn
 fi
 # shellcheck disable=SC2016 # Markdown
 say '' 'What the program takes for a connection (`tests/bench/queue.sh --cost`), the median of five:' ''

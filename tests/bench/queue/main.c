@@ -254,10 +254,10 @@ int main(int argc, char **argv)
 	}
 	for (size_t w = 0; w < nworkers; w++) {
 		load.workers = workers[w];
-		printf("\n%u workers; service times: %s\n\n"
+		printf("\n%u workers%s; service times: %s\n\n"
 		       "| utilisation | placed by | p50 ms | p99 ms | p50 to the kernel's | p99 to the kernel's |\n"
 		       "|---|---|---|---|---|---|\n",
-		       load.workers, queue_service_name(load.service));
+		       load.workers, is_real ? " of gunicorn" : "", queue_service_name(load.service));
 		for (size_t u = 0; u < nutilisation; u++) {
 			load.utilisation = utilisation[u];
 			if (is_real)
