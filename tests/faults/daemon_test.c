@@ -4,6 +4,7 @@
  * each call that changes something. It says what went wrong and goes on: in the end the work is done, no flow has
  * moved, and it holds nothing that it did not hold before (DESIGN I1, I5, I6).
  */
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,7 +17,7 @@
 #include "scene.h"
 
 #define POLL_MS 5
-#define SAME_LOOKS 40
+#define REST_MS 3000
 #define GUESTS 8 /* connections that come while no worker is there */
 
 static struct sp_scene scene;
@@ -107,14 +108,16 @@ static bool holds_none(void *ctx)
 	return sp_scene_holds_none(&scene, keeper.run.pid);
 }
 
-/* A pass opens some for a moment. */
+/* The least in the time of a few sweeps: a pass opens some, and a busy machine may leave it in the middle for long. */
 static void note_files(void)
 {
-	for (int same = 0; same < SAME_LOOKS;) {
+	__u64 deadline = sp_lab_now_ms() + REST_MS;
+
+	files = UINT_MAX;
+	while (sp_lab_left_ms(deadline)) {
 		unsigned int now = sp_scene_count_files(keeper.run.pid);
 
-		same = now == files ? same + 1 : 0;
-		files = now;
+		files = now < files ? now : files;
 		poll(NULL, 0, POLL_MS);
 	}
 }
