@@ -41,3 +41,13 @@ bool sp_strays_took(struct strays *strays, __u16 source_port, const void *payloa
 	memcpy(&key.payload, payload, sizeof(key.payload));
 	return bpf_map_delete_elem(bpf_map__fd(strays->maps.sp_strays), &key) == 0;
 }
+
+__u64 sp_strays_missed(struct strays *strays)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 len = sizeof(info);
+
+	assert_int_equal(bpf_obj_get_info_by_fd(bpf_program__fd(strays->progs.sp_strays_freed), &info, &len),
+			 0);
+	return info.recursion_misses;
+}

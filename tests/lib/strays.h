@@ -29,4 +29,7 @@ void sp_strays_stop(struct strays *strays);
  */
 bool sp_strays_took(struct strays *strays, __u16 source_port, const void *payload);
 
+/* How often the kernel did not run what looks, because an interrupt came while it was running. */
+__u64 sp_strays_missed(struct strays *strays);
+
 #endif
