@@ -14,8 +14,9 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-readonly BEGIN='<!-- figures: made by make bench-balance-write -->'
-readonly END='<!-- end of figures -->'
+# shellcheck source=scripts/lib/pages.sh
+. scripts/lib/pages.sh
+readonly MAKER='make bench-balance-write'
 readonly PAGE=${PAGE:-docs/benchmarks-balance.md}
 
 is_short=
@@ -28,15 +29,10 @@ case ${1-} in
 	;;
 esac
 
-for mark in "$BEGIN" "$END"; do
-	grep -qxF -- "$mark" "$PAGE" || {
-		echo "queue-write: $PAGE lacks the line $mark: the tables stand between two such lines" >&2
-		exit 1
-	}
-done
+pages_require "$PAGE" figures "$MAKER"
 
 figures=$(mktemp)
-trap 'rm -f "$figures" "$figures.page"' EXIT
+trap 'rm -f "$figures"' EXIT
 
 # Rounds, seconds of each, and what else.
 queue() {
@@ -71,13 +67,6 @@ if [[ $is_short ]]; then
 	cat "$figures"
 	exit 0
 fi
-awk -v begin="$BEGIN" -v end="$END" -v figures="$figures" '
-	$0 == end { is_inside = 0; print "" }
-	!is_inside
-	$0 == begin {
-		is_inside = 1
-		print ""
-		while ((getline line < figures) > 0)
-			print line
-	}' "$PAGE" >"$figures.page"
-cat "$figures.page" >"$PAGE"
+pages_put "$PAGE" figures "$MAKER" "
+$(<"$figures")
+"

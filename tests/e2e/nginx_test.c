@@ -4,7 +4,6 @@
  * opens them, the workers inherit all and each accepts on its own. So a socket ends when a reload takes workers away,
  * and not when a worker is killed: then it waits for the one that the master starts in its place.
  */
-#include <dirent.h>
 #include <ftw.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include "contest.h"
+#include "scene.h"
 #include "web.h"
 
 #define PORT 8080
@@ -217,26 +217,6 @@ static void nginx__one_of_two_instances_restarts__no_request_fails(void **state)
 
 /* --- placement by load --- */
 
-static size_t count_sockets(pid_t pid)
-{
-	char path[64], target[64];
-	struct dirent *entry;
-	size_t count = 0;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
-	dir = opendir(path);
-	assert_non_null(dir);
-	while ((entry = readdir(dir))) {
-		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
-
-		target[len > 0 ? len : 0] = '\0';
-		count += !strncmp(target, "socket:", strlen("socket:"));
-	}
-	closedir(dir);
-	return count;
-}
-
 /* A connection that stays, and has been accepted: it was answered once. */
 static int open_for_long(void)
 {
@@ -260,11 +240,11 @@ static void nginx__least_conn__long_connections_are_spread_evenly(void **state)
 	assert_int_equal(sp_server_children(master.pid, workers, WORKERS), WORKERS);
 	sp_run("attach", "nginx", "tcp:127.0.0.1:8080", "--balance", "least-conn");
 	for (size_t i = 0; i < WORKERS; i++)
-		before[i] = count_sockets(workers[i]);
+		before[i] = sp_scene_count_files(workers[i]);
 	for (size_t i = 0; i < LONG_CONNECTIONS; i++)
 		fds[i] = open_for_long();
 	for (size_t i = 0; i < WORKERS; i++) {
-		share = count_sockets(workers[i]) - before[i];
+		share = sp_scene_count_files(workers[i]) - before[i];
 		print_message("nginx worker %zu of %d has %zu of %d connections\n", i, WORKERS, share,
 			      LONG_CONNECTIONS);
 		assert_in_range(share, LONG_CONNECTIONS / WORKERS - 1, LONG_CONNECTIONS / WORKERS + 1);

@@ -476,7 +476,7 @@ static bool is_alive(const struct sp_fixture *fx, int id)
 	return id >= 0 && (__u32)id < fx->nworkers && !fx->is_dead[id];
 }
 
-bool sp_fixture_is_by_load(const struct sp_fixture *fx)
+static bool is_by_load(const struct sp_fixture *fx)
 {
 	return fx->state && fx->state->ctl.balance != SP_BALANCE_HASH;
 }
@@ -491,7 +491,7 @@ void sp_fixture_require_still(struct sp_fixture *fx, const struct sp_flow_set *s
 	for (size_t i = 0; i < set->count; i++)
 		unanswered += !is_alive(fx, set->owners[i]);
 	/* Placed by load a new connection with the old numbers may go anywhere. */
-	if ((!moves.moved || sp_fixture_is_by_load(fx)) && !moves.lost && !moves.stray && !unanswered)
+	if ((!moves.moved || is_by_load(fx)) && !moves.lost && !moves.stray && !unanswered)
 		return;
 	print_error("of %zu flows of workers that live %zu moved and %zu got no answer; %zu of all %zu "
 		    "have no worker that lives\n",
@@ -528,7 +528,7 @@ void sp_fixture_require_agreement(struct sp_fixture *fx, const struct sp_flow_se
 	size_t wrong = 0;
 
 	sp_fixture_look(fx);
-	if (sp_fixture_is_by_load(fx) && sp_fixture_sum(fx, placed)) {
+	if (is_by_load(fx) && sp_fixture_sum(fx, placed)) {
 		require_usable(fx, set, file, line);
 		return;
 	}

@@ -158,9 +158,6 @@ void sp_fixture_end_window(struct sp_fixture *fx);
 /* Ends the window if one is open, and reconciles. */
 void sp_fixture_settle(struct sp_fixture *fx);
 
-/* The group attached goes by $TEST_BALANCE: who has less to do gets a connection, whatever its hash says. */
-bool sp_fixture_is_by_load(const struct sp_fixture *fx);
-
 /* New flows; the first round tells who has them, unless the workers are paused. */
 struct sp_flow_set *sp_fixture_flows(struct sp_fixture *fx, size_t count);
 /* TCP: the answers to the connections that are open, once the workers give them. */

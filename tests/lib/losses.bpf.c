@@ -9,7 +9,6 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Of include/net/tcp_states.h; vmlinux.h has those that the programs of steadyport need. */
-#define TCP_SYN_RECV 3
 #define TCP_FIN_WAIT1 4
 
 const volatile __u32 sp_losses_netns; /* its inode */

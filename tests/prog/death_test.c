@@ -36,7 +36,7 @@ static void require_even_spread(const struct sp_fixture *fx, const struct sp_flo
 		if (fx->is_dead[id])
 			continue;
 		print_message("  worker %u got %zu of %zu flows of worker %u\n", id, got[id], total, dead);
-		if (nlive > 1 && !sp_fixture_is_by_load(fx))
+		if (nlive > 1 && sp_fixture_goes_by_hash(fx))
 			assert_in_range(got[id], even * (100 - TOLERANCE_PERCENT) / 100,
 					even * (100 + TOLERANCE_PERCENT) / 100);
 	}
