@@ -499,6 +499,30 @@ void sp_fixture_require_still(struct sp_fixture *fx, const struct sp_flow_set *s
 	_fail(file, line);
 }
 
+void sp_fixture_require_spread(struct sp_fixture *fx, const struct sp_flow_set *set, const char *file,
+			       int line)
+{
+	static const size_t least_percent[] = {
+		[SP_BALANCE_HASH] = 50,
+		[SP_BALANCE_LEAST_QUEUE] = 0,
+		[SP_BALANCE_LEAST_CONN] = 90,
+	};
+	size_t nlive = 0, least;
+
+	for (__u32 id = 0; id < fx->nworkers; id++)
+		nlive += !fx->is_dead[id];
+	least = set->count * least_percent[balance_of(fx)] / 100 / nlive;
+	for (__u32 id = 0; id < fx->nworkers; id++) {
+		size_t count = sp_fixture_count(set, id);
+
+		if (fx->is_dead[id] || count >= least)
+			continue;
+		print_error("worker %u of %zu has %zu of %zu flows, less than %zu\n", id, nlive, count,
+			    set->count, least);
+		_fail(file, line);
+	}
+}
+
 static int take_live(void *state, __u32 slot)
 {
 	return sp_slot_is_live(state, slot) ? 0 : -ENOENT;

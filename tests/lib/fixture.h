@@ -175,6 +175,14 @@ void sp_fixture_require_still(struct sp_fixture *fx, const struct sp_flow_set *s
 void sp_fixture_require_agreement(struct sp_fixture *fx, const struct sp_flow_set *set, const char *file,
 				  int line);
 
+/*
+ * Every worker that lives has at least half of its even share; placed by least-conn, nine tenths. Placed by
+ * least-queue nothing is asked: a worker that gets the CPU late accepts late, and is given less.
+ */
+#define sp_require_spread(fx, set) sp_fixture_require_spread(fx, set, __FILE__, __LINE__)
+void sp_fixture_require_spread(struct sp_fixture *fx, const struct sp_flow_set *set, const char *file,
+			       int line);
+
 /* Flows that @id answered in the last round; and in the one before. */
 size_t sp_fixture_count(const struct sp_flow_set *set, int id);
 size_t sp_fixture_count_before(const struct sp_flow_set *set, int id);
