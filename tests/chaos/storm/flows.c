@@ -76,24 +76,6 @@ static void open_flow(struct storm_flows *f, struct storm_flow *flow)
 	f->nopened++;
 }
 
-/*
- * Packets that the kernel has dropped because a CPU had too many in its backlog (netdev_max_backlog, 1000): those of the
- * whole machine, whose other namespaces have the same backlogs. The second number of each line, one for each CPU.
- */
-static __u64 read_dropped(void)
-{
-	sp_autofile FILE *file = fopen("/proc/net/softnet_stat", "re");
-	char line[512];
-	__u64 sum = 0, dropped;
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file)) {
-		assert_int_equal(sscanf(line, "%*x %llx", &dropped), 1);
-		sum += dropped;
-	}
-	return sum;
-}
-
 void storm_flows_open(struct storm_flows *f, __u32 count, __u64 now)
 {
 	f->flow = calloc(count, sizeof(*f->flow));
@@ -104,7 +86,7 @@ void storm_flows_open(struct storm_flows *f, __u32 count, __u64 now)
 		open_flow(f, &f->flow[i]);
 	f->count = count;
 	f->strays = sp_strays_start(f->port);
-	f->dropped_before = read_dropped();
+	f->dropped_before = sp_strays_overrun();
 	f->next_ns = f->pass_ns = now;
 }
 
@@ -136,7 +118,7 @@ static void ask(struct storm_flows *f, __u32 i, __u64 now)
 /* Not more of them than the kernel says that it has dropped, whosever they were. */
 static bool may_be_dropped(const struct storm_flows *f)
 {
-	return f->ndropped < read_dropped() - f->dropped_before;
+	return f->ndropped < sp_strays_overrun() - f->dropped_before;
 }
 
 /* The question is not open any more. */
