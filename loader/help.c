@@ -4,6 +4,7 @@
 #include <string.h>
 #include "cleanup.h"
 #include "commands.h"
+#include "option_table.h"
 
 #define HELP_COLUMN 24
 

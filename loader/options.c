@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "config.h"
 #include "log.h"
+#include "option_table.h"
 #include "pin.h"
 #include "value.h"
 

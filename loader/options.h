@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The command line: every command and every option once, and how their words become struct sp_options. Pure:
- * nothing is looked up, opened or changed here.
+ * The command line: what a command and an option are, and how their words become struct sp_options. Pure: nothing is
+ * looked up, opened or changed here.
  */
 #ifndef STEADYPORT_OPTIONS_H
 #define STEADYPORT_OPTIONS_H
@@ -62,11 +62,5 @@ int sp_options_parse(int argc, char **argv, struct sp_options *ret);
 void sp_options_usage(FILE *out);
 /* --help of a command, or of the whole with NULL. */
 void sp_options_help(FILE *out, const struct sp_command *command);
-
-/* The tables, for completeness checks. */
-extern const struct sp_command sp_commands[];
-extern const size_t sp_ncommands;
-extern const struct sp_option sp_option_table[];
-extern const size_t sp_noptions;
 
 #endif

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "cleanup.h"
 #include "commands.h"
+#include "option_table.h"
 #include "run.h"
 
 #define WORKERS 4

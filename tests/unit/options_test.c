@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "cleanup.h"
+#include "commands.h"
+#include "option_table.h"
 #include "options.h"
 #include "value.h"
 
