@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* One configured group, tended. */
+/* One configured group, tended: attached, kept in step, attached again. */
 #include <errno.h>
+#include <linux/bpf.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <bpf/bpf.h>
 #include "cleanup.h"
 #include "group.h"
 #include "log.h"
-#include "netns.h"
 #include "park.h"
-#include "render.h"
 #include "state.h"
 #include "steer.h"
 #include "steered.h"
 #include "tend.h"
+#include "tend_config.h"
+#include "tend_look.h"
 #include "value.h"
 
 #define BACKOFF_FIRST_NS SP_NS_PER_S
@@ -88,13 +87,6 @@ static void become(struct sp_tended *t, enum sp_tend_state state)
 
 /* --- configuration --- */
 
-static void refuse_change(const struct sp_tended *t, const char *key, const char *is, const char *asked)
-{
-	sp_refuse(0, "%s is steered with %s = %s: %s = %s has no effect", t->config.name, key, is, key,
-		  asked);
-	sp_hint("to change it: steadyport detach %s, then reload; UDP flows may move then", t->config.name);
-}
-
 void sp_tend_reconfigure(struct sp_tended *t, const struct sp_config_group *config, const char *path)
 {
 	const struct sp_config_group before = t->config;
@@ -113,91 +105,8 @@ void sp_tend_reconfigure(struct sp_tended *t, const struct sp_config_group *conf
 	t->config = *config;
 	t->is_new = true;
 	t->due_ns = 1;
-	if (!t->identity || t->state == SP_TEND_REFUSED)
-		return;
-	if (strcmp(before.endpoint_text, config->endpoint_text) || strcmp(before.netns, config->netns)) {
-		sp_refuse(0, "%s:%u: %s is steered at %s%s%s: it stays there", path, config->line,
-			  before.name, before.endpoint_text, *before.netns ? " in " : "", before.netns);
-		sp_hint("to move it: steadyport detach %s, then reload; or give the other one a name of its own",
-			before.name);
-		t->config.endpoint = before.endpoint;
-		strcpy(t->config.endpoint_text, before.endpoint_text);
-		strcpy(t->config.netns, before.netns);
-	}
-}
-
-/* What the program was loaded with stays as long as it does. */
-static void check_fixed(const struct sp_tended *t)
-{
-	struct bpf_map_info info = { 0 };
-	__u32 len = sizeof(info);
-	char is[32], asked[32];
-
-	if (t->ctl->hash != t->config.hash)
-		refuse_change(t, "hash", sp_value_hash_name(t->ctl->hash),
-			      sp_value_hash_name(t->config.hash));
-	if (t->ctl->protocol != SP_UDP)
-		return;
-	if (t->ctl->track != t->config.track)
-		refuse_change(t, "track", sp_value_track_name(t->ctl->track),
-			      sp_value_track_name(t->config.track));
-	if (!bpf_obj_get_info_by_fd(t->pins.flows, &info, &len) && info.max_entries != t->config.flows) {
-		snprintf(is, sizeof(is), "%u", info.max_entries);
-		snprintf(asked, sizeof(asked), "%u", t->config.flows);
-		refuse_change(t, "flows", is, asked);
-	}
-}
-
-/* The change that gives the slots in use their configured weights; NULL: they have them. */
-static int change_weights(const struct sp_tended *t, struct sp_change **ret_change)
-{
-	sp_autofree struct sp_change *change = calloc(1, sizeof(*change));
-	bool is_any = false;
-
-	if (!change)
-		return sp_fail(-ENOMEM, "cannot weight the slots of %s", t->config.name);
-	for (__u32 s = 0; s < SP_SLOTS_MAX; s++) {
-		struct sp_info info;
-		int err;
-
-		if (t->config.weight[s] == SP_CONFIG_NO_WEIGHT)
-			continue;
-		err = bpf_map_lookup_elem(t->pins.info, &s, &info);
-		if (err)
-			return sp_fail(err, "cannot read slot %u of %s", s, t->config.name);
-		if (info.state == SP_SLOT_FREE || info.state == SP_SLOT_PARKED ||
-		    info.weight == t->config.weight[s])
-			continue;
-		change->kind = SP_CHANGE_WEIGHT;
-		change->is_asked[s] = true;
-		change->weight[s] = t->config.weight[s];
-		is_any = true;
-	}
-	*ret_change = is_any ? sp_take_ptr(change) : NULL;
-	return 0;
-}
-
-/* Applies to what is pinned all that can be without moving a flow. */
-static int apply_config(struct sp_tended *t)
-{
-	__u32 flow_idle_s = t->config.flow_idle_ns / SP_NS_PER_S;
-	struct sp_change *change = NULL;
-	int err = 0;
-
-	check_fixed(t);
-	if (t->ctl->learn_ns != t->config.learn_ns || t->ctl->flow_idle_s != flow_idle_s)
-		err = sp_state_set_times(&t->pins, t->config.learn_ns, flow_idle_s);
-	/* The program may be another one than this daemon left because a command changed just this. */
-	if (t->is_new)
-		t->is_balance_due = t->ctl->balance != t->config.balance;
-	err = err ?: change_weights(t, &change);
-	/* Still to be applied, then. */
-	t->is_new = err;
-	if (err)
-		return err;
-	free(t->change);
-	t->change = change;
-	return 0;
+	if (t->identity && t->state != SP_TEND_REFUSED)
+		sp_tend_config_keep_place(t, &before, path);
 }
 
 bool sp_tend_is_about(const struct sp_tended *t, const struct sp_watch_event *event)
@@ -207,99 +116,14 @@ bool sp_tend_is_about(const struct sp_tended *t, const struct sp_watch_event *ev
 	       (!t->netns_cookie || t->netns_cookie == event->netns_cookie);
 }
 
-/* --- looking --- */
-
-/* The namespace may be made later, or anew under the same name. Quiet: that is no error here. */
-static void find_netns(struct sp_tended *t)
-{
-	struct stat st;
-	__u64 cookie;
-	__u32 inode;
-
-	if (!t->config.netns[0]) {
-		if (!t->netns_cookie && !sp_netns_resolve(NULL, &cookie, &inode)) {
-			t->netns_cookie = cookie;
-			t->netns_inode = inode;
-		}
-		return;
-	}
-	if (stat(t->config.netns, &st)) {
-		t->netns_cookie = 0;
-		t->netns_inode = 0;
-		return;
-	}
-	/* A new one may have the number of one that is gone, but it was not made at the same time. */
-	if (st.st_ino == t->netns_inode && st.st_ctim.tv_sec == t->netns_made.tv_sec &&
-	    st.st_ctim.tv_nsec == t->netns_made.tv_nsec)
-		return;
-	/* One that failed is not tried again before it is another. */
-	t->netns_inode = st.st_ino;
-	t->netns_made = st.st_ctim;
-	t->netns_cookie = 0;
-	if (!sp_netns_resolve(t->config.netns, &cookie, &inode))
-		t->netns_cookie = cookie;
-}
-
-static const struct sp_group *find_group(const struct sp_tended *t, const struct sp_groups *groups,
-					 __u32 *ret_fit)
-{
-	const struct sp_group *group = NULL;
-	int err = -ENOENT;
-
-	if (t->ctl)
-		group = sp_group_at(groups, t->ctl, t->program_id);
-	else if (t->netns_cookie)
-		err = sp_group_lookup(groups, &t->config.endpoint, t->netns_cookie, &group);
-	*ret_fit = group ? 1 : err == -EEXIST ? 2 : 0;
-	return group;
-}
-
-/* Finalizer of splitmix64: sums of mixed cookies differ where sums of cookies would not. */
-static __u64 mix(__u64 x)
-{
-	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
-	return x ^ x >> 31;
-}
-
-static bool is_counting(const struct sp_tended *t)
-{
-	return t->ctl && __atomic_load_n(&t->ctl->balance, __ATOMIC_RELAXED) == SP_BALANCE_LEAST_CONN;
-}
-
-static bool is_recount_due(const struct sp_tended *t, const char *bpffs)
-{
-	return is_counting(t) && (sp_now_ns() >= t->recount_ns || !sp_pin_has_links(bpffs, t->config.name));
-}
-
-static struct sp_tend_look look(const struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
-{
-	struct sp_tend_look look = { .netns = t->netns_cookie };
-	const struct sp_group *g = find_group(t, groups, &look.fit);
-
-	if (sp_pin_identity(bpffs, t->config.name, &look.pins))
-		look.pins = t->last.pins;
-	look.counts = is_counting(t) && sp_pin_has_links(bpffs, t->config.name);
-	if (t->ctl)
-		look.view = __atomic_load_n(&t->ctl->current, __ATOMIC_RELAXED);
-	if (!g)
-		return look;
-	look.size = g->size;
-	look.prog_id = g->prog_id;
-	look.prog_type = g->prog_type;
-	for (size_t i = 0; i < g->nmembers; i++)
-		look.members += mix(g->members[i].cookie + g->members[i].is_connected);
-	return look;
-}
-
 bool sp_tend_is_due(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups, __u64 now_ns)
 {
 	struct sp_tend_look now;
 
-	find_netns(t);
+	sp_tend_look_find_netns(t);
 	if ((t->due_ns && now_ns >= t->due_ns) || sp_cared_is_due(t->cared))
 		return true;
-	now = look(t, bpffs, groups);
+	now = sp_tend_look_take(t, bpffs, groups);
 	return memcmp(&now, &t->last, sizeof(now)) != 0;
 }
 
@@ -323,61 +147,6 @@ static void fail(struct sp_tended *t, enum sp_tend_state state, int err)
 	t->due_ns = sp_now_ns() + t->backoff_ns;
 }
 
-static void place_of(const struct sp_ctl *ctl, char buf[SP_ENDPOINT_STRLEN])
-{
-	struct sp_address address = { .family = ctl->family };
-	char text[SP_ENDPOINT_STRLEN];
-
-	memcpy(address.bytes, ctl->addr, sizeof(address.bytes));
-	snprintf(buf, SP_ENDPOINT_STRLEN, "%s:%.*s", sp_protocol_name(ctl->protocol), SP_ENDPOINT_STRLEN - 5,
-		 sp_address_format(&address, ctl->ifindex, ctl->port, text));
-}
-
-static bool has_workers(const struct sp_group *group, __u64 parking)
-{
-	return group && (group->size > 1 || group->nmembers != 1 || group->members[0].cookie != parking);
-}
-
-static bool is_configured_place(const struct sp_tended *t, const struct sp_ctl *ctl)
-{
-	struct sp_address address = { .family = ctl->family };
-
-	memcpy(address.bytes, ctl->addr, sizeof(address.bytes));
-	return sp_endpoint_matches(&t->config.endpoint, ctl->protocol, &address, ctl->ifindex, ctl->port);
-}
-
-/*
- * The place where the name is steered must be the configured one. A network namespace that was made anew under the
- * same path is, once the old one has no worker left: the slots go with it. What waits there in the parking socket waits
- * in vain.
- */
-static int check_place(struct sp_tended *t, const struct sp_groups *groups)
-{
-	char place[SP_ENDPOINT_STRLEN], netns[SP_NETNS_STRLEN];
-	/* NOLINTNEXTLINE(clang-analyzer-core.*): it is mapped, or mapping it has failed and this is not called */
-	bool is_same_netns = t->ctl->netns_cookie == t->netns_cookie;
-
-	if (is_configured_place(t, t->ctl)) {
-		if (is_same_netns)
-			return 0;
-		if (!has_workers(sp_group_at(groups, t->ctl, t->program_id),
-				 sp_park_cookie(t->pins.slots, t->pins.info))) {
-			if (t->netns_cookie) {
-				sp_cared_end_parking(t->cared, &t->pins);
-				t->ctl->netns_inode = t->netns_inode;
-				__atomic_store_n(&t->ctl->netns_cookie, t->netns_cookie, __ATOMIC_RELEASE);
-			}
-			return 0;
-		}
-	}
-	place_of(t->ctl, place);
-	sp_refuse(0, "%s is steered at %s in network namespace %s, but %s%s%s is configured", t->config.name,
-		  place, sp_netns_name(t->ctl->netns_inode, netns), t->config.endpoint_text,
-		  *t->config.netns ? " in " : "", t->config.netns);
-	sp_hint("to move it: steadyport detach %s; it is attached again then", t->config.name);
-	return -EEXIST;
-}
-
 /* Opens what is pinned under the name. Returns 0 or -errno (logged); -ENOENT (not logged): nothing is. */
 static int open_pins(struct sp_tended *t, const char *bpffs, const struct sp_groups *groups)
 {
@@ -397,9 +166,9 @@ static int open_pins(struct sp_tended *t, const char *bpffs, const struct sp_gro
 	err = err ?: sp_steer_program_id(&t->pins, &t->program_id);
 	if (!err && !t->ctl)
 		err = sp_state_map_ctl(&t->pins, &t->ctl);
-	err = err ?: check_place(t, groups);
+	err = err ?: sp_tend_config_check_place(t, groups);
 	if (!err && (is_other || t->is_new))
-		err = apply_config(t);
+		err = sp_tend_config_apply(t);
 	return err;
 }
 
@@ -414,8 +183,8 @@ bool sp_tend_inherit(struct sp_tended *t, const char *bpffs, __u64 cookie, int *
 	if (!t->config.park_ns || sp_park_cookie(slots, info) != cookie ||
 	    sp_pin_open(bpffs, t->config.name, &pins) || sp_state_read_ctl(&pins, &ctl))
 		return false;
-	find_netns(t);
-	return is_configured_place(t, &ctl) && ctl.netns_cookie == t->netns_cookie &&
+	sp_tend_look_find_netns(t);
+	return sp_tend_config_is_place(t, &ctl) && ctl.netns_cookie == t->netns_cookie &&
 	       sp_cared_inherit(t->cared, t->config.park_ns, cookie, fd);
 }
 
@@ -462,6 +231,12 @@ static bool may_retake(const struct sp_tended *t)
 	       (!t->retaken_ns || sp_now_ns() >= t->retaken_ns + RETAKE_PAUSE_NS);
 }
 
+static bool is_recount_due(const struct sp_tended *t, const char *bpffs)
+{
+	return sp_tend_look_is_counting(t) &&
+	       (sp_now_ns() >= t->recount_ns || !sp_pin_has_links(bpffs, t->config.name));
+}
+
 static void count(struct sp_tended *t)
 {
 	t->enrolments += t->result->nenrolled;
@@ -499,7 +274,7 @@ static void settle(struct sp_tended *t, const struct sp_group *group)
 /* Tried again after the same time where it failed: the log says so, and the group is steered as it should be. */
 static void plan_recount(struct sp_tended *t, bool is_done)
 {
-	if (!is_counting(t))
+	if (!sp_tend_look_is_counting(t))
 		return;
 	if (is_done || !t->recount_ns)
 		t->recount_ns = sp_now_ns() + RECOUNT_NS;
@@ -615,7 +390,7 @@ bool sp_tend_begin(struct sp_tended *t, const char *bpffs, const struct sp_group
 			t->config.name);
 		become(t, SP_TEND_RELEASED);
 	}
-	group = find_group(t, groups, &fit);
+	group = sp_tend_look_find_group(t, groups, &fit);
 	if (t->state == SP_TEND_RELEASED)
 		t->due_ns = 0;
 	else if (!group)
@@ -636,7 +411,7 @@ static void tell(struct sp_tended *t, enum sp_tend_state before)
 	char place[SP_ENDPOINT_STRLEN];
 
 	if (before == SP_TEND_WAITING || before == SP_TEND_REFUSED || before == SP_TEND_RELEASED) {
-		place_of(t->ctl, place);
+		sp_tend_config_format_place(t->ctl, place);
 		sp_tell("%s: steered already: program %u, %u member%s of %s", t->config.name,
 			result->program_id, result->live, result->live == 1 ? "" : "s", place);
 	}
@@ -665,7 +440,7 @@ static void end_job(struct sp_tended *t, const struct sp_groups *groups, int err
 	t->program_id = t->result->program_id ?: t->program_id;
 	switch (err) {
 	case 0:
-		settle(t, find_group(t, groups, &fit));
+		settle(t, sp_tend_look_find_group(t, groups, &fit));
 		tell(t, before);
 		break;
 	case -EAGAIN: /* a window is about to end */
@@ -689,7 +464,7 @@ static void end_job(struct sp_tended *t, const struct sp_groups *groups, int err
 static void care_for(struct sp_tended *t, const struct sp_groups *groups, int err)
 {
 	__u32 unused;
-	const struct sp_group *group = find_group(t, groups, &unused);
+	const struct sp_group *group = sp_tend_look_find_group(t, groups, &unused);
 	const struct sp_cared_sight sight = {
 		.pins = t->identity ? &t->pins : NULL,
 		.group = group,
@@ -725,7 +500,7 @@ void sp_tend_end(struct sp_tended *t, const char *bpffs, const struct sp_groups 
 		plan_recount(t, job && job->options.counts_again);
 	care_for(t, groups, job ? job->err : is_steered ? 0 : -EPERM);
 	sp_pins_close(&t->pins);
-	t->last = look(t, bpffs, groups);
+	t->last = sp_tend_look_take(t, bpffs, groups);
 	/* The scan is of the time before. */
 	if (t->result->did_attach && t->last.size) {
 		t->last.prog_id = t->program_id;
