@@ -16,12 +16,11 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mount.h>
-#include <sys/personality.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include "cleanup.h"
+#include "disguise.h"
 #include "examine.h"
 #include "privilege.h"
 #include "servers.h"
@@ -42,64 +41,27 @@ static void check(void (*prepare)(void *ctx), void *ctx, const char *id, const c
 	sp_finds_not(NULL, id);
 }
 
-static void must(bool is_done, const char *what)
-{
-	if (is_done)
-		return;
-	dprintf(2, "cannot %s: %s\n", what, strerror(errno));
-	_exit(126);
-}
-
-/* Its own mounts, which nobody else sees. */
-static void leave_mounts(void)
-{
-	must(!unshare(CLONE_NEWNS), "have mounts of its own");
-	must(!mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make mounts private");
-}
-
-static void have_old_kernel(void *ctx)
-{
-	(void)ctx;
-	/* uname() says 2.6.40 and up then. */
-	must(personality(UNAME26) >= 0, "set the personality");
-}
-
 static void e2e__doctor_old_kernel__found(void **state)
 {
 	(void)state;
-	check(have_old_kernel, NULL, "old-kernel", "Linux 2.6.");
-}
-
-static void hide_btf(void *ctx)
-{
-	(void)ctx;
-	leave_mounts();
-	must(!mount("tmpfs", "/sys/kernel/btf", "tmpfs", 0, NULL), "hide the BTF");
+	check(sp_disguise_old_kernel, NULL, "old-kernel", "Linux 2.6.");
 }
 
 static void e2e__doctor_no_btf__found(void **state)
 {
 	(void)state;
-	check(hide_btf, NULL, "no-btf", "vmlinux");
+	check(sp_disguise_no_btf, NULL, "no-btf", "vmlinux");
 }
 
 /* --- rights --- */
-
-static void drop(void *ctx)
-{
-	const int *caps = ctx;
-
-	for (; *caps >= 0; caps++)
-		must(!prctl(PR_CAPBSET_DROP, *caps), "drop a capability");
-}
 
 static void e2e__doctor_vital_capabilities__each_is_missed(void **state)
 {
 	int bpf[] = { CAP_SYS_ADMIN, CAP_BPF, -1 }, perfmon[] = { CAP_SYS_ADMIN, CAP_PERFMON, -1 };
 
 	(void)state;
-	check(drop, bpf, "capability-vital", "CAP_BPF");
-	check(drop, perfmon, "capability-vital", "CAP_PERFMON");
+	check(sp_disguise_without, bpf, "capability-vital", "CAP_BPF");
+	check(sp_disguise_without, perfmon, "capability-vital", "CAP_PERFMON");
 }
 
 /* One after the other: root has them all on the machines that run the tests. */
@@ -112,7 +74,7 @@ static void e2e__doctor_other_capabilities__each_is_missed(void **state)
 		/* CAP_SYS_ADMIN stands for these two. */
 		if (i == SP_PRIVILEGE_BPF || i == SP_PRIVILEGE_PERFMON)
 			continue;
-		check(drop, caps, "capability-missing", sp_privileges[i].name);
+		check(sp_disguise_without, caps, "capability-missing", sp_privileges[i].name);
 	}
 }
 
@@ -121,7 +83,7 @@ static void e2e__doctor_no_private_network__wake_up_cannot_be_tried(void **state
 	int caps[] = { CAP_SYS_ADMIN, -1 };
 
 	(void)state;
-	check(drop, caps, "waking-unknown", "cannot make a private network");
+	check(sp_disguise_without, caps, "waking-unknown", "cannot make a private network");
 }
 
 /* --- bpffs --- */
@@ -129,8 +91,8 @@ static void e2e__doctor_no_private_network__wake_up_cannot_be_tried(void **state
 static void unmount_bpffs(void *ctx)
 {
 	(void)ctx;
-	leave_mounts();
-	must(!umount2("/sys/fs/bpf", MNT_DETACH), "unmount the bpffs");
+	sp_disguise_leave_mounts();
+	sp_disguise_must(!umount2("/sys/fs/bpf", MNT_DETACH), "unmount the bpffs");
 	/* The machine's own may be below it. */
 	umount2("/sys/fs/bpf", MNT_DETACH);
 }
@@ -161,15 +123,15 @@ static void leave_processes(void *ctx)
 	pid_t child;
 
 	(void)ctx;
-	must(!unshare(CLONE_NEWPID), "have a pid namespace of its own");
-	leave_mounts();
+	sp_disguise_must(!unshare(CLONE_NEWPID), "have a pid namespace of its own");
+	sp_disguise_leave_mounts();
 	child = fork();
-	must(child >= 0, "fork");
+	sp_disguise_must(child >= 0, "fork");
 	if (child) {
-		must(waitpid(child, &status, 0) == child, "wait for the child");
+		sp_disguise_must(waitpid(child, &status, 0) == child, "wait for the child");
 		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 126);
 	}
-	must(!mount("proc", "/proc", "proc", 0, NULL), "mount /proc");
+	sp_disguise_must(!mount("proc", "/proc", "proc", 0, NULL), "mount /proc");
 }
 
 static void e2e__doctor_in_another_pid_namespace__found(void **state)
@@ -218,9 +180,9 @@ static void disable_jit(void *ctx)
 {
 	const struct disguise *disguise = ctx;
 
-	must(!setns(disguise->netns, CLONE_NEWNET), "enter the outer network namespace");
-	leave_mounts();
-	must(!mount(disguise->zero, JIT, NULL, MS_BIND, NULL), "hide the sysctl");
+	sp_disguise_must(!setns(disguise->netns, CLONE_NEWNET), "enter the outer network namespace");
+	sp_disguise_leave_mounts();
+	sp_disguise_must(!mount(disguise->zero, JIT, NULL, MS_BIND, NULL), "hide the sysctl");
 }
 
 /* It is there in the machine's first network namespace only. */
@@ -324,12 +286,14 @@ static void e2e__doctor_exit_status__one_for_errors_only(void **state)
 	(void)state;
 	sp_run("doctor");
 	/* A warning. */
-	run = sp_run_program(__FILE__, __LINE__, SP_EXIT_OK, &(struct sp_run_setup){ drop, ptrace },
-			     "steadyport", "doctor", NULL);
+	run = sp_run_program(__FILE__, __LINE__, SP_EXIT_OK,
+			     &(struct sp_run_setup){ sp_disguise_without, ptrace }, "steadyport", "doctor",
+			     NULL);
 	assert_non_null(
 		strstr(run->out, "warning   capability-missing: this process does not have CAP_SYS_PTRACE"));
-	run = sp_run_program(__FILE__, __LINE__, SP_EXIT_FAILED, &(struct sp_run_setup){ drop, bpf },
-			     "steadyport", "doctor", "udp:53", NULL);
+	run = sp_run_program(__FILE__, __LINE__, SP_EXIT_FAILED,
+			     &(struct sp_run_setup){ sp_disguise_without, bpf }, "steadyport", "doctor",
+			     "udp:53", NULL);
 	assert_non_null(strstr(run->out, "error     capability-vital: this process does not have CAP_BPF"));
 	assert_non_null(strstr(run->err, "no group can be looked at"));
 }

@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "cleanup.h"
+#include "disguise.h"
 #include "run.h"
 #include "world.h"
 
@@ -243,26 +243,9 @@ static void e2e__group_has_another_name__that_one_is_named(void **state)
 
 /* --- rights --- */
 
-/* Capabilities that the binary shall not have. Root regains at exec what the bounding set still holds. */
-struct caps {
-	int dropped[4];
-	size_t n;
-};
-
-static void drop_caps(void *ctx)
-{
-	const struct caps *caps = ctx;
-
-	for (size_t i = 0; i < caps->n; i++) {
-		if (prctl(PR_CAPBSET_DROP, caps->dropped[i]))
-			_exit(126);
-	}
-}
-
-#define run_without(status, ...)                                                                   \
-	sp_run_program(__FILE__, __LINE__, status,                                                 \
-		       &(struct sp_run_setup){ .prepare = drop_caps, .ctx = &caps }, "steadyport", \
-		       __VA_ARGS__, NULL)
+#define run_without(status, ...)                                                                        \
+	sp_run_program(__FILE__, __LINE__, status, &(struct sp_run_setup){ sp_disguise_without, caps }, \
+		       "steadyport", __VA_ARGS__, NULL)
 
 static void e2e__missing_capability__is_named(void **state)
 {
@@ -276,7 +259,7 @@ static void e2e__missing_capability__is_named(void **state)
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
 	sp_world_changed();
 	for (size_t i = 0; i < SP_ARRAY_SIZE(needed); i++) {
-		struct caps caps = { .dropped = { CAP_SYS_ADMIN, needed[i].cap }, .n = 2 };
+		int caps[] = { CAP_SYS_ADMIN, needed[i].cap, -1 };
 		static const char *const commands[] = { "groups", "list" };
 
 		refuses(run_without(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), needed[i].name,
@@ -291,26 +274,28 @@ static void e2e__missing_capability__is_named(void **state)
 /* Workers of root are out of reach for one with fewer rights and without CAP_SYS_PTRACE. */
 static void e2e__members_may_not_be_read__cap_sys_ptrace_is_named(void **state)
 {
-	struct caps caps = { .dropped = { CAP_SYS_PTRACE, CAP_SYS_ADMIN }, .n = 2 };
+	int caps[] = { CAP_SYS_PTRACE, CAP_SYS_ADMIN, -1 };
 	static struct sp_crew crew;
+	char pid[16];
 
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
 	sp_world_changed();
 	refuses(run_without(SP_EXIT_FAILED, "attach", "dns", crew.endpoint), "CAP_SYS_PTRACE",
 		"run it as root");
+	/* Nor may what they are in. */
+	snprintf(pid, sizeof(pid), "%d", crew.workers[0].pid);
+	refuses(run_without(SP_EXIT_FAILED, "attach", "dns", crew.endpoint, "--netns", pid),
+		"cannot open the network namespace of ", "run it as root, or with CAP_SYS_PTRACE");
 }
 
 /* The rights that the message above asks for are enough. */
 static void e2e__only_the_capabilities_that_are_asked_for__all_commands_work(void **state)
 {
-	struct caps caps = { .n = 0 };
+	int caps[] = { CAP_SYS_ADMIN, CAP_NET_ADMIN, CAP_DAC_OVERRIDE, -1 };
 	static struct sp_crew crew;
 
 	(void)state;
-	caps.dropped[caps.n++] = CAP_SYS_ADMIN;
-	caps.dropped[caps.n++] = CAP_NET_ADMIN;
-	caps.dropped[caps.n++] = CAP_DAC_OVERRIDE;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, 2, NULL);
 	run_without(SP_EXIT_OK, "groups");
 	run_without(SP_EXIT_OK, "attach", "dns", crew.endpoint);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "cleanup.h"
+#include "disguise.h"
 #include "run.h"
 
 #define WORKERS 3
@@ -212,6 +213,33 @@ static void e2e__groups__shows_all_groups_steered_or_not(void **state)
 	assert_non_null(strstr(sp_run("groups", "--all")->out, "COOKIE"));
 }
 
+static void check_netns_name(void (*prepare)(void *ctx), void *ctx, const char *name)
+{
+	const struct sp_run_setup setup = { prepare, ctx };
+	json_t *status = sp_run_parse(__FILE__, __LINE__,
+				      sp_run_program(__FILE__, __LINE__, SP_EXIT_OK, &setup, "steadyport",
+						     "status", "web", "--json", NULL));
+
+	assert_string_equal(sp_json_text(status, "netns"), name);
+	json_decref(status);
+}
+
+static void e2e__network_namespace__is_called_what_people_call_it(void **state)
+{
+	static struct sp_crew crew;
+	struct stat netns;
+	char number[32];
+
+	(void)state;
+	sp_crew_start(&crew, SP_TCP, "127.0.0.1", 0, 1, NULL);
+	sp_run("attach", "web", crew.endpoint);
+	assert_int_equal(stat("/proc/self/ns/net", &netns), 0);
+	snprintf(number, sizeof(number), "%ju", (uintmax_t)netns.st_ino);
+	check_netns_name(NULL, NULL, number);
+	check_netns_name(sp_disguise_named_netns, "edge", "edge");
+	check_netns_name(sp_disguise_first_netns, NULL, "host");
+}
+
 /* Every packet makes one run of the program, and every run counts once (DESIGN I8). */
 static void check_sums(const char *track, bool has_window)
 {
@@ -407,6 +435,8 @@ int main(void)
 					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__list_without_groups__an_empty_array, sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__groups__shows_all_groups_steered_or_not, sp_run_teardown),
+		cmocka_unit_test_teardown(e2e__network_namespace__is_called_what_people_call_it,
+					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__i8_counters_with_a_learn_window__one_outcome_for_each_packet,
 					  sp_run_teardown),
 		cmocka_unit_test_teardown(e2e__i8_counters_without_a_learn_window__one_outcome_for_each_packet,
