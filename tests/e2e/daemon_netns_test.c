@@ -10,10 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cleanup.h"
+#include "exposition.h"
 #include "keeper.h"
+#include "web.h"
 
 #define NAME "g"
 #define PORT 7050
+#define METRICS_PORT 9464 /* the default */
 #define WORKERS 3
 #define FLOWS 60
 #define REUSE_PATIENCE_MS 5000 /* for the kernel to free the number of a namespace that is gone */
@@ -251,6 +254,22 @@ static void daemon__worker_is_left_in_the_old_netns__moves_when_it_has_ended(voi
 	sp_keeper_stop(&keeper);
 }
 
+/* Which the daemon is not in: they are read through a member's process. */
+static void daemon__metrics_of_a_group_elsewhere__have_the_counters_of_its_netns(void **state)
+{
+	static const char counter[] = "\nsteadyport_tcp_migrate_req_success_total{netns=";
+	sp_autofree char *text = NULL;
+	char sample[96];
+
+	(void)state;
+	start(SP_TCP, "");
+	text = sp_web_get(METRICS_PORT, "/metrics", 200);
+	snprintf(sample, sizeof(sample), "%s\"%ju\"}", counter + 1, (uintmax_t)inode_of(path));
+	assert_true(sp_exposition_has(text, sample));
+	assert_null(strstr(strstr(text, counter) + 1, counter));
+	sp_keeper_stop(&keeper);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +279,7 @@ int main(void)
 		CASE(daemon__netns_is_away_for_a_while__waited_for),
 		CASE(daemon__parking_netns_made_anew__attached_there_and_parks),
 		CASE(daemon__worker_is_left_in_the_old_netns__moves_when_it_has_ended),
+		CASE(daemon__metrics_of_a_group_elsewhere__have_the_counters_of_its_netns),
 #undef CASE
 	};
 

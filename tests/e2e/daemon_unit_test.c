@@ -7,16 +7,19 @@
 #include <stdio.h>
 #include <string.h>
 #include "cleanup.h"
+#include "exposition.h"
 #include "foreign.h"
 #include "group.h"
 #include "keeper.h"
 #include "knock.h"
 #include "privilege.h"
+#include "web.h"
 
 #define UNIT "steadyport.service"
 #define DROP_IN "netns.conf"
 #define LOW_PORT 80
 #define HIGH_PORT 7060
+#define METRICS_PORT 9464 /* the default */
 #define UID 1000
 #define FLOWS 20
 #define KNOCKS_PER_S 500
@@ -131,6 +134,26 @@ static void require_parking(const char *name, struct sp_crew *crew)
 	sp_keeper_wait_enrolled(name, 1);
 }
 
+/* It may not make the network in which it would try whether the kernel wakes whoever inherits connections. */
+static void require_woken(const char *name)
+{
+	__u64 deadline = sp_lab_now_ms() + SP_RUN_DEADLINE_MS;
+	char sample[64];
+	double count;
+
+	sp_keeper_wait(&keeper,
+		       "cannot tell whether this kernel wakes whoever gets the connections of a closed "
+		       "listener (");
+	sp_keeper_wait(&keeper, "it is done here, which does no harm");
+	snprintf(sample, sizeof(sample), "steadyport_wake_ups_total{group=\"%s\"}", name);
+	do {
+		sp_autofree char *text = sp_web_get(METRICS_PORT, "/metrics", 200);
+
+		count = sp_exposition_value(text, sample);
+		assert_true(sp_lab_left_ms(deadline));
+	} while (count == 0);
+}
+
 /*
  * Somebody replaces the program while the daemon does not look, connections come to the parking socket by the kernel's
  * hash, and the daemon hands them over: which takes a file of /proc/sys/net that is writable.
@@ -175,6 +198,7 @@ static void unit__its_sandbox_and_capabilities__every_job_is_done(void **state)
 	sp_crew_kill(&high, 1);
 	sp_keeper_wait_enrolled("high", 1);
 	require_parking("low", &low);
+	require_woken("low");
 	require_parking("high", &high);
 	sp_keeper_reload(&keeper, NULL);
 	require_no_complaint();
