@@ -216,6 +216,9 @@ $(BUILD)/tests/prog/verifier_test: WRAPPED := bpf_object__load_skeleton
 # A kernel that is locked down refuses some of them.
 $(BUILD)/tests/prog/balance_test: WRAPPED := bpf_object__load_skeleton
 
+# Who is under way is as late as the wait for him lets him be.
+$(BUILD)/tests/prog/recount_test: WRAPPED := sp_kernel_wait_readers
+
 # Into the binary as it is, so it has no sanitizer and needs none of ours.
 $(BUILD)/tests/preload/%.so: tests/preload/%.c tests/lib/scarce.h Makefile
 	$(say) LD $@

@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include "active.h"
 #include "fixture.h"
+#include "kernel.h"
 #include "knock.h"
 #include "recount.h"
 #include "steered.h"
@@ -263,6 +264,94 @@ static void recount__under_traffic__exactly_what_is_wrong_is_corrected(struct sp
 	require_each(fx, 0);
 }
 
+/* --- a program under way on another CPU, which takes as long as the grace period that waits for it --- */
+
+static struct {
+	unsigned int nwaits; /* that many grace periods, and it does the rest of its work in the last one */
+	void (*do_rest)(void);
+	struct sp_fixture *fx;
+	int socket; /* an end of a connection, with a tag of worker 0 */
+	__u32 tally; /* in force when it began */
+} late;
+
+int __wrap_sp_kernel_wait_readers(void);
+int __real_sp_kernel_wait_readers(void);
+
+int __wrap_sp_kernel_wait_readers(void)
+{
+	if (late.nwaits && --late.nwaits == 0)
+		late.do_rest();
+	return __real_sp_kernel_wait_readers();
+}
+
+static void late_tag(__u32 counted)
+{
+	const struct sp_tag tag = {
+		.worker = late.fx->workers[0].cookie,
+		.slot = sp_fixture_slot(late.fx, 0),
+		.counted = counted,
+	};
+
+	assert_int_equal(bpf_map_update_elem(late.fx->pins.tags, &late.socket, &tag, BPF_ANY), 0);
+}
+
+static void late_change(__s32 change)
+{
+	__u32 slot = sp_fixture_slot(late.fx, 0);
+	struct sp_active active;
+
+	assert_int_equal(bpf_map_lookup_elem(late.fx->pins.active, &slot, &active), 0);
+	write_active(late.fx, slot, late.tally, active.tally[late.tally] + change);
+}
+
+static void late_begin(struct sp_fixture *fx, const struct sp_flow_set *set)
+{
+	late.fx = fx;
+	late.socket = set->lab.fds[0];
+	late.tally = fx->state->ctl.tally;
+}
+
+static void late_recount(unsigned int nwaits, void (*do_rest)(void))
+{
+	__u32 corrected;
+
+	late.nwaits = nwaits;
+	late.do_rest = do_rest;
+	require_ok(sp_recount(SP_FIXTURE_BPFFS, &late.fx->pins, &corrected));
+	assert_int_equal(late.nwaits, 0);
+	assert_int_equal(corrected, 0);
+}
+
+static void count_opened(void)
+{
+	late_tag(SP_TAG_IN(late.tally));
+	late_change(1);
+}
+
+/* Its state was not stored yet, so nobody but this program would count it. */
+static void recount__opens_for_one_who_read_the_tally_before__is_taken_over(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	late_begin(fx, sp_active_open(fx, WORKERS * EACH));
+	late_recount(1, count_opened);
+	sp_active_require(fx, 0, EACH + 1);
+}
+
+static void count_down(void)
+{
+	late_change(-1);
+}
+
+static void recount__ended_and_not_yet_counted_down__is_no_drift(struct sp_fixture *fx)
+{
+	sp_fixture_attach(fx);
+	late_begin(fx, sp_active_open(fx, WORKERS * EACH));
+	late_change(1);
+	late_tag(SP_TAG_ENDED);
+	late_recount(2, count_down);
+	require_each(fx, EACH);
+}
+
 int main(int argc, char **argv)
 {
 #define COUNTED(function, ...)                                                                 \
@@ -277,6 +366,8 @@ int main(int argc, char **argv)
 		COUNTED(recount__killed_before_it_was_done__the_sum_holds_and_the_next_one_completes_it),
 		COUNTED(recount__balance_was_another_meanwhile__those_from_before_count),
 		COUNTED(recount__under_traffic__exactly_what_is_wrong_is_corrected),
+		COUNTED(recount__opens_for_one_who_read_the_tally_before__is_taken_over),
+		COUNTED(recount__ended_and_not_yet_counted_down__is_no_drift),
 	};
 
 	return sp_fixture_main("recount", cases, SP_ARRAY_SIZE(cases), argc, argv);
