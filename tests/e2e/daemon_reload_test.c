@@ -165,7 +165,7 @@ static void daemon__reload_with_another_balance__in_force_at_once_and_the_view_s
 	struct state w;
 
 	(void)state;
-	start(DAEMON DNS WEB);
+	start(DAEMON DNS WEB "balance = hash\n");
 	w = state_of("web");
 	sp_keeper_reload(&keeper, DAEMON DNS WEB "balance = least-queue\n");
 	sp_keeper_wait(&keeper, "web: new connections are placed by least-queue now; none has moved");

@@ -100,7 +100,7 @@ static size_t reload_one_by_one(void)
 	for (int i = 0; i < INSTANCES; i++) {
 		leaving = instances[i];
 		memset(&instances[i], 0, sizeof(instances[i]));
-		sp_server_pause(leaving.pid, PORT, SP_CONTEST_WAITING);
+		sp_server_pause(leaving.pid, PORT, sp_contest_waiting());
 		start_one(&instances[i], leaving.pid);
 		sp_contest_wait_members(INSTANCES + 1);
 		assert_int_equal(kill(leaving.pid, SIGCONT), 0);
@@ -114,7 +114,7 @@ static size_t reload_one_by_one(void)
 static size_t restart_one_by_one(void)
 {
 	for (int i = 0; i < INSTANCES; i++) {
-		sp_server_pause(instances[i].pid, PORT, SP_CONTEST_WAITING);
+		sp_server_pause(instances[i].pid, PORT, sp_contest_waiting());
 		assert_int_equal(kill(instances[i].pid, SIGUSR1), 0);
 		assert_int_equal(kill(instances[i].pid, SIGCONT), 0);
 		wait_end(&instances[i], 0);
@@ -182,7 +182,7 @@ static size_t kill_one_by_one(void)
 	size_t accepted = 0;
 
 	for (int i = 0; i < INSTANCES; i++) {
-		accepted += sp_server_kill(instances[i].pid, PORT, SP_CONTEST_WAITING);
+		accepted += sp_server_kill(instances[i].pid, PORT, sp_contest_waiting());
 		wait_end(&instances[i], SP_RUN_SIGNALLED + SIGKILL);
 		start_one(&instances[i], 0);
 		sp_contest_wait_members(INSTANCES);

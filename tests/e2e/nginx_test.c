@@ -107,7 +107,7 @@ static void reload(unsigned int workers, bool is_last_busy)
 
 	write_config("nginx", workers);
 	if (busy)
-		sp_server_pause(*busy, PORT, SP_CONTEST_WAITING);
+		sp_server_pause(*busy, PORT, sp_contest_waiting());
 	assert_int_equal(kill(master.pid, SIGHUP), 0);
 	if (busy) {
 		sp_wait_for(has_replaced(before, count, busy, workers));
@@ -136,7 +136,7 @@ static size_t kill_workers(void)
 		pid_t before[WORKERS], now[WORKERS];
 
 		assert_int_equal(sp_server_children(master.pid, before, WORKERS), WORKERS);
-		accepted += sp_server_kill(before[i], PORT, SP_CONTEST_WAITING);
+		accepted += sp_server_kill(before[i], PORT, sp_contest_waiting());
 		sp_wait_for(sp_server_children(master.pid, now, WORKERS) == WORKERS &&
 			    !sp_server_is_among(before[i], now, WORKERS));
 		sp_contest_wait_members(WORKERS);

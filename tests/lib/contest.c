@@ -8,8 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cleanup.h"
+#include "placing.h"
 
 #define NAME "web"
+#define WAITING 150
 #define TEXT_OF(number) #number
 #define NUMBER_TEXT(number) TEXT_OF(number)
 
@@ -113,6 +115,11 @@ void sp_contest_wait_members(size_t count)
 		return;
 	sp_keeper_wait_enrolled(NAME, count);
 	sp_wait_for(count_live() == count);
+}
+
+__u32 sp_contest_waiting(void)
+{
+	return is_steered ? sp_placing_queue(WAITING) : WAITING;
 }
 
 /* The slot of a socket that this process alone holds. */

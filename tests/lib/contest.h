@@ -11,7 +11,6 @@
 #include "servers.h"
 
 #define SP_CONTEST_CLIENTS 300 /* connections of wrk at any time */
-#define SP_CONTEST_WAITING 150 /* that wait at a worker which is busy */
 
 struct sp_contest {
 	const char *what; /* a line for the reader */
@@ -43,6 +42,8 @@ size_t sp_contest_bound(const struct sp_contest_side *side);
 void sp_contest_run(const struct sp_contest *contest, struct sp_contest_result *ret);
 /* For change(): waits until so many listen, and with steadyport until it has enrolled them. */
 void sp_contest_wait_members(size_t count);
+/* For change(): how many have to wait at a worker of several that is busy. */
+__u32 sp_contest_waiting(void);
 /* For change(), with steadyport: drains a process's slot until nothing is left there. */
 void sp_contest_drain(pid_t pid);
 

@@ -16,8 +16,8 @@
 #include "kernel.h"
 #include "members.h"
 #include "netns.h"
+#include "placing.h"
 #include "steer.h"
-#include "value.h"
 
 #define FIRST_PORT 20000 /* below the ports that the kernel hands out */
 #define FIRST_SOURCE 1024
@@ -270,17 +270,12 @@ __u32 sp_fixture_slot(struct sp_fixture *fx, __u32 id)
 	return SP_SLOT_NONE;
 }
 
-/* A case's own, or what $TEST_BALANCE says for all that have none: all that holds by the hash shall hold by load. */
+/* A case's own, or what is asked of all that have none. */
 static enum sp_balance balance_of(const struct sp_fixture *fx)
 {
-	const char *asked = getenv("TEST_BALANCE");
-	enum sp_balance balance = fx->what->balance;
-
 	if (fx->protocol == SP_UDP)
 		return SP_BALANCE_HASH;
-	if (asked && balance == SP_BALANCE_HASH && sp_value_balance(asked, &balance))
-		fail_msg("TEST_BALANCE=%s is none", asked);
-	return balance;
+	return fx->what->balance ?: sp_placing_ask();
 }
 
 bool sp_fixture_goes_by_hash(const struct sp_fixture *fx)

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include "cleanup.h"
 #include "manager.h"
+#include "placing.h"
 
 #define POLL_MS 10
 #define FIRST_PASSED 3 /* SD_LISTEN_FDS_START */
@@ -36,7 +37,7 @@ static void write_config(struct sp_keeper *k, const char *text)
 		return;
 	file = fopen(k->config, "w");
 	assert_non_null(file);
-	assert_true(fputs(text, file) >= 0);
+	sp_placing_config(text, file);
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(chmod(k->config, 0644), 0);
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include "cleanup.h"
+#include "placing.h"
 
 #define CHUNK 65536
 #define SETTLE_TIMEOUT_MS 60000
@@ -62,9 +63,11 @@ static void become(const struct sp_run_setup *setup, const char *const *words, i
 
 void sp_run_start(struct sp_run *run, const struct sp_run_setup *setup, const char *const *words)
 {
+	const char *room[SP_PLACING_WORDS_MAX + 1];
 	int out[2], err[2];
 
 	memset(run, 0, sizeof(*run));
+	words = sp_placing_words(words, room);
 	sp_run_binary();
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(err, O_CLOEXEC), 0);

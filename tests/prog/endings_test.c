@@ -211,7 +211,9 @@ static void listen__again_on_the_same_socket__is_enrolled_again_in_its_slot(stru
 	assert_int_equal(sp_fixture_count(set, 2), 0);
 	sp_fixture_round(fx, set);
 	sp_require_agreement(fx, set);
-	assert_int_equal(sp_fixture_count(set, 2), queued);
+	assert_true(sp_fixture_count(set, 2) > 0);
+	if (sp_fixture_goes_by_hash(fx))
+		assert_int_equal(sp_fixture_count(set, 2), queued);
 }
 
 static void listen__again_while_a_lower_slot_is_dead__has_its_own_slot_back(struct sp_fixture *fx)
@@ -302,7 +304,8 @@ static __u32 add_holder(struct sp_fixture *fx, __u32 id, __u32 (*add)(struct sp_
 static void require_heir(struct sp_fixture *fx, struct sp_flow_set *set, __u32 id, __u32 heir)
 {
 	sp_fixture_round(fx, set);
-	for (size_t i = 0; i < set->count; i++)
+	sp_require_still(fx, set);
+	for (size_t i = 0; sp_fixture_goes_by_hash(fx) && i < set->count; i++)
 		assert_int_equal(set->owners[i], set->before[i] == (int)id ? heir : (__u32)set->before[i]);
 	assert_true(sp_fixture_count(set, heir) > 0);
 }
