@@ -26,6 +26,8 @@ CFLAGS ?= -O2 -g
 WERROR ?= -Werror
 ## SANITIZE=list     instrument the loader and the tests: make BUILD=build/asan SANITIZE=address,undefined
 SANITIZE ?=
+## BALANCE=all       check-balance: each of its tests with each way to place by load, a quarter of an hour
+BALANCE ?=
 ## PREFIX, DESTDIR   install: $(DESTDIR)$(PREFIX)/sbin/steadyport (/usr/local)
 PREFIX ?= /usr/local
 ## SYSCONFDIR=/etc   install: where steadyport/steadyport.conf goes
@@ -281,12 +283,22 @@ endef
 $(foreach kind,$(TEST_KINDS),$(eval $(call kind_rules,$(kind))))
 check-e2e: all
 
-# What holds when a connection goes by its hash shall hold when it goes to who has less to do.
-BY_LOAD := $(patsubst %,$(BUILD)/tests/prog/%_test,death halfopen handshake migrate steer)
+# What holds when a connection goes by its hash shall hold when it goes to who has less to do. Steering itself is tested
+# with each way to place by load, and what is long with the one or the other; BALANCE=all: each of these and some more
+# with both. Not here is what has no TCP (rolling, kill, scale), what asks for the hash's own choice (join, publish,
+# where, explain) or how fast it is (daemon_join), what has a balance of its own (balance, recount), and what is about
+# answers and screens.
+by_load = $(patsubst %,$(BUILD)/tests/%_test,$(1))
+BY_EACH := $(call by_load,$(addprefix prog/,death halfopen handshake migrate sibling steer) e2e/tcp)
+BY_LEAST_QUEUE := $(call by_load,$(addprefix prog/,park park_orphan) $(addprefix e2e/,daemon_park haproxy upgrade))
+BY_LEAST_CONN := $(call by_load,$(addprefix prog/,endings park_loss wake) $(addprefix e2e/,daemon_park_kill endings nginx))
+BY_ALL := $(call by_load,$(addprefix prog/,attach members pin size) $(addprefix e2e/,change daemon_life daemon_metrics \
+	daemon_netns daemon_reload daemon_unit drain_wait foreign neighbours place security))
+BY_LOAD = $(if $(filter all,$(BALANCE)),$(BY_EACH) $(BY_LEAST_QUEUE) $(BY_LEAST_CONN) $(BY_ALL),$(BY_EACH) $(1))
 .PHONY: check-balance
-check-balance: $(BY_LOAD) ## the prog tests of steering, deaths, migration and handshakes, with each way to place by load
-	$(Q)TEST_BALANCE=least-queue $(RUN) $(BY_LOAD)
-	$(Q)TEST_BALANCE=least-conn $(RUN) $(BY_LOAD)
+check-balance: all $(call BY_LOAD,$(BY_LEAST_QUEUE) $(BY_LEAST_CONN)) ## tests of TCP with new connections placed by load; BALANCE=all: more of them
+	$(Q)TEST_BALANCE=least-queue $(RUN) $(call BY_LOAD,$(BY_LEAST_QUEUE))
+	$(Q)TEST_BALANCE=least-conn $(RUN) $(call BY_LOAD,$(BY_LEAST_CONN))
 
 tests-faults: $(BUILD)/tests/preload/scarce.so
 check-faults: all ## system calls and allocations that fail: minutes; all: tests/lib/fault.h

@@ -144,7 +144,7 @@ part_unit() {
 
 part_prog() {
 	step "prog tests" "${build[@]}" check-prog || true
-	step "prog tests, placed by load" "${build[@]}" check-balance || true
+	step "tests of TCP, placed by load" "${build[@]}" check-balance || true
 	step "verifier budget" scripts/verifier-report.sh || true
 }
 
