@@ -30,6 +30,8 @@
 #define SP_FIXTURE_WORKERS 256 /* in the life of one case */
 #define SP_FIXTURE_FLOW_SETS 8
 #define SP_FIXTURE_FILES 16
+#define SP_FIXTURE_FIRST_PORT 20000 /* below the ports that the kernel hands out */
+#define SP_FIXTURE_FIRST_SOURCE 1024
 #define SP_FIXTURE_PATIENCE_MS 20000 /* for what is done in milliseconds on a machine that is not slow */
 #define SP_FIXTURE_LEARN_NS (3600 * 1000000000ULL) /* no case outlives it: sp_fixture_end_window() ends it */
 
@@ -162,6 +164,8 @@ void sp_fixture_settle(struct sp_fixture *fx);
 struct sp_flow_set *sp_fixture_flows(struct sp_fixture *fx, size_t count);
 /* TCP: the answers to the connections that are open, once the workers give them. */
 void sp_fixture_answers(struct sp_fixture *fx, struct sp_flow_set *set);
+/* Every case does this in the end. */
+void sp_fixture_drop_flows(struct sp_flow_set *set);
 /* One more round. */
 void sp_fixture_round(struct sp_fixture *fx, struct sp_flow_set *set);
 
@@ -192,6 +196,8 @@ size_t sp_fixture_count_before(const struct sp_flow_set *set, int id);
 #define sp_fixture_row(fx, row, counter) sp_fixture_counter(fx, row, offsetof(struct sp_counters, counter))
 __u64 sp_fixture_counter(struct sp_fixture *fx, int row, size_t offset);
 __u64 sp_fixture_outcomes(struct sp_fixture *fx);
+/* Where new connections go: as the case says, or what is asked of all that do not (placing.h). */
+enum sp_balance sp_fixture_balance(const struct sp_fixture *fx);
 /* A new connection goes where the hash says, and not to who has less to do: by the case, or by $TEST_BALANCE. */
 bool sp_fixture_goes_by_hash(const struct sp_fixture *fx);
 /* Runs of the program since it was loaded. */
