@@ -26,7 +26,7 @@ CFLAGS ?= -O2 -g
 WERROR ?= -Werror
 ## SANITIZE=list     instrument the loader and the tests: make BUILD=build/asan SANITIZE=address,undefined
 SANITIZE ?=
-## BALANCE=all       check-balance: each of its tests with each way to place by load, a quarter of an hour
+## BALANCE=all       check-balance: each of its tests with each way to place by load, 11 minutes
 BALANCE ?=
 ## PREFIX, DESTDIR   install: $(DESTDIR)$(PREFIX)/sbin/steadyport (/usr/local)
 PREFIX ?= /usr/local
@@ -288,11 +288,11 @@ check-e2e: all
 # with both. Not here is what has no TCP (rolling, kill, scale), what asks for the hash's own choice (join, publish,
 # where, explain) or how fast it is (daemon_join), what has a balance of its own (balance, recount), and what is about
 # answers and screens.
-by_load = $(patsubst %,$(BUILD)/tests/%_test,$(1))
-BY_EACH := $(call by_load,$(addprefix prog/,death halfopen handshake migrate sibling steer) e2e/tcp)
-BY_LEAST_QUEUE := $(call by_load,$(addprefix prog/,park park_orphan) $(addprefix e2e/,daemon_park haproxy upgrade))
-BY_LEAST_CONN := $(call by_load,$(addprefix prog/,endings park_loss wake) $(addprefix e2e/,daemon_park_kill endings nginx))
-BY_ALL := $(call by_load,$(addprefix prog/,attach members pin size) $(addprefix e2e/,change daemon_life daemon_metrics \
+named_tests = $(patsubst %,$(BUILD)/tests/%_test,$(1))
+BY_EACH := $(call named_tests,$(addprefix prog/,death halfopen handshake migrate sibling steer) e2e/tcp)
+BY_LEAST_QUEUE := $(call named_tests,$(addprefix prog/,park park_orphan) $(addprefix e2e/,daemon_park haproxy upgrade))
+BY_LEAST_CONN := $(call named_tests,$(addprefix prog/,endings park_loss wake) $(addprefix e2e/,daemon_park_kill endings nginx))
+BY_ALL := $(call named_tests,$(addprefix prog/,attach members pin size) $(addprefix e2e/,change daemon_life daemon_metrics \
 	daemon_netns daemon_reload daemon_unit drain_wait foreign neighbours place security))
 BY_LOAD = $(if $(filter all,$(BALANCE)),$(BY_EACH) $(BY_LEAST_QUEUE) $(BY_LEAST_CONN) $(BY_ALL),$(BY_EACH) $(1))
 .PHONY: check-balance

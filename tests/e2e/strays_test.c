@@ -21,7 +21,7 @@
 #define BATCH 64
 #define BATCH_GAP_NS 50000
 #define STAY_NS 20000
-#define MANY 100
+#define MANY 100 /* from so many on chance does not hide most of them */
 #define PATIENCE_MS 2000 /* the kernel frees a socket a grace period after it was closed */
 #define SENT_MAX 20000000
 #define BUFFER (8 << 20) /* none is dropped for want of room */

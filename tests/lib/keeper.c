@@ -38,6 +38,7 @@ static void write_config(struct sp_keeper *k, const char *text)
 	file = fopen(k->config, "w");
 	assert_non_null(file);
 	sp_placing_config(text, file);
+	assert_false(ferror(file));
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(chmod(k->config, 0644), 0);
 }

@@ -57,11 +57,13 @@ void sp_placing_config(const char *text, FILE *file)
 	static const char tcp[] = "endpoint = tcp:";
 	enum sp_balance balance = sp_placing_ask();
 
-	while (*text) {
+	if (balance == SP_BALANCE_HASH)
+		fputs(text, file);
+	while (balance != SP_BALANCE_HASH && *text) {
 		size_t len = strcspn(text, "\n");
 
 		fprintf(file, "%.*s\n", (int)len, text);
-		if (balance != SP_BALANCE_HASH && !strncmp(text, tcp, strlen(tcp)) && !is_placed(text))
+		if (!strncmp(text, tcp, strlen(tcp)) && !is_placed(text))
 			fprintf(file, "balance = %s\n", sp_value_balance_name(balance));
 		text += len + (text[len] != '\0');
 	}

@@ -12,7 +12,7 @@
  *
  * Some are not told. There are moments in which Linux 6.18 runs no program at this tracepoint and counts no miss, while
  * ftrace has the event: 747 of 747 where the program was run for 746. Whichever programs there are, they miss the same
- * ones: one in some hundred on an idle machine, up to one in twelve on a busy one.
+ * ones: about one in a thousand on a quiet machine, up to one in twelve on a busy one.
  */
 #ifndef STEADYPORT_TESTS_STRAYS_H
 #define STEADYPORT_TESTS_STRAYS_H

@@ -58,6 +58,7 @@ static void placing__not_asked__all_is_as_it_was(void **state)
 	assert_int_equal(sp_placing_queue(7), 7);
 	expect_words(WORDS("attach", "web", "tcp:80"), NOTHING);
 	expect_config(FILE_OF(""), FILE_OF(""));
+	expect_config("endpoint = tcp:80", "endpoint = tcp:80");
 }
 
 static void placing__asked__tcp_groups_without_a_balance_have_it(void **state)
