@@ -374,7 +374,7 @@ static void serve(struct server *server)
 	struct epoll_event events[EVENTS];
 
 	while (!server->is_leaving || server->naccepted) {
-		bool is_called = false;
+		bool is_called = false, is_ordered = false;
 		/*
 		 * Wakes up by itself, too: some kernels, 6.1.174 is one, queue a migrated connection without
 		 * waking anybody. Such a connection should be late here, not lost.
@@ -386,8 +386,7 @@ static void serve(struct server *server)
 			int fd = events[i].data.u32;
 
 			if (fd == server->control) {
-				if (!obey(server))
-					return;
+				is_ordered = true;
 			} else if (fd == server->signals) {
 				is_called = true;
 			} else if (is_own(server, fd)) {
@@ -396,7 +395,9 @@ static void serve(struct server *server)
 				answer(server, fd);
 			}
 		}
-		/* Last: there may have been events of the sockets that it closes. */
+		/* Only now: there may have been events of the sockets that they close. */
+		if (is_ordered && !obey(server))
+			return;
 		if (is_called)
 			leave(server);
 		for (__u32 i = 0; i < server->nsockets && is_asked && !server->is_paused; i++) {

@@ -20,7 +20,8 @@
 #	CI=true, V=1, TEST_TOTALS=FILE      as for tests/run.sh
 #
 # It emulates (TCG), about ten times slower than the machine: /dev/kvm is there on some machines whose guests do
-# not survive it.
+# not survive it. What is translated is found again by its address only (QEMU before 8), so no process is put at random
+# addresses: one starts in half the time. A processor that can less is faster, too.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -31,6 +32,12 @@ readonly KERNEL_TIMEOUT=${KERNEL_TIMEOUT:-300}
 readonly TEST_TIMEOUT=${TEST_TIMEOUT:-600}
 readonly CHAOS_SECONDS=${CHAOS_SECONDS:-20} CHAOS_STEPS=${CHAOS_STEPS:-100000}
 readonly KINDS=(unit prog e2e chaos)
+# What end-to-end tests run besides steadyport, and what of the tree and of the machine they read.
+readonly TOOLS=(bpftool comm haproxy ip nginx nstat promtool ss wrk zsh)
+readonly TREE=(docs/bpftool.md packaging scripts/lib tests/e2e/bpftool_page tests/e2e/completion)
+readonly DATA=(/lib/terminfo /usr/lib/*/zsh /usr/share/zsh/functions)
+# Modules by which the kernel tells of sockets, in the order to load them.
+readonly MODULES=(inet_diag tcp_diag udp_diag)
 readonly PAGE=docs/kernels.md
 readonly MAKER='scripts/kernels.sh --write'
 
@@ -131,6 +138,7 @@ find_local() {
 add_program() {
 	local library
 
+	mkdir -p "$scratch/root${2%/*}"
 	cp -L "$1" "$scratch/root$2"
 	strip -g "$scratch/root$2"
 	ldd "$1" | grep -o '/[^ ]*' | while read -r library; do
@@ -141,38 +149,58 @@ add_program() {
 	done
 }
 
-make_initramfs() {
-	local program kind
+# A tool that nothing names, and promtool is as big as all the rest, stays here.
+add_tools() {
+	local tool path
 
-	mkdir -p "$scratch/root"/{bin,dev,etc,proc,run,sys,tmp,tests}
+	add_program "$(command -v bash)" /bin/bash
+	for tool in "${TOOLS[@]}"; do
+		! path=$(command -v "$tool") || ! grep -qarF "$tool" "${programs[@]}" "${TREE[@]}" || add_program "$path" "/sbin/$tool"
+	done
+	for path in "${TREE[@]/#/$PWD/}" "${DATA[@]}"; do
+		mkdir -p "$scratch/root${path%/*}"
+		[[ ! -e $path ]] || cp -a "$path" "$scratch/root$path"
+	done
+}
+
+make_initramfs() {
+	local program
+
+	mkdir -p "$scratch/root"/{dev,etc,proc,run,sys,tmp,usr/bin,usr/sbin,var/lib/nginx,var/log/nginx}
+	ln -s usr/bin usr/sbin "$scratch/root"
 	cp "$(command -v busybox)" "$scratch/root/bin/busybox"
-	echo 'root:x:0:0:root:/:/bin/sh' >"$scratch/root/etc/passwd"
+	printf '%s\n' 'root:x:0:0:root:/:/bin/sh' 'www-data:x:33:33::/:/bin/false' >"$scratch/root/etc/passwd"
+	printf '%s\n' root:x:0: www-data:x:33: >"$scratch/root/etc/group"
 	add_program "$BUILD/steadyport" /bin/steadyport
 	for program in "${programs[@]}"; do
-		kind=$(basename "${program%/*}")
-		mkdir -p "$scratch/root/tests/$kind"
-		add_program "$program" "/tests/$kind/${program##*/}"
+		add_program "$program" "/tests/$(basename "${program%/*}")/${program##*/}"
 	done
+	[[ ${programs[*]} != */e2e/* ]] || add_tools
 	cat >"$scratch/root/init" <<-INIT
 		#!/bin/busybox sh
 		/bin/busybox --install -s /bin
 		mount -t proc proc /proc
 		mount -t sysfs sysfs /sys
 		mount -t devtmpfs dev /dev
-		mount -t tmpfs tmpfs /tmp
+		ln -s /proc/self/fd /dev/fd
+		mkdir /dev/pts
+		mount -t devpts devpts /dev/pts
+		for m in ${MODULES[*]}; do
+			[ ! -e /modules/\$m.ko ] || insmod /modules/\$m.ko
+		done
 		mount -t bpf bpf /sys/fs/bpf
 		mount -t cgroup2 cgroup2 /sys/fs/cgroup
 		mount --make-rprivate /
 		dmesg -n 1
 		ip link set lo up
 		ulimit -n 20000
-		export STEADYPORT=/bin/steadyport HOME=/ CHAOS_SECONDS=$CHAOS_SECONDS CHAOS_STEPS=$CHAOS_STEPS TEST_SLOWNESS=6
+		export STEADYPORT=/bin/steadyport HOME=/ PATH=/sbin:/bin CHAOS_SECONDS=$CHAOS_SECONDS CHAOS_STEPS=$CHAOS_STEPS TEST_SLOWNESS=6
 		run() {
 			name=\$1
 			shift
 			start=\$(cut -d. -f1 /proc/uptime)
 			echo "=begin= \$name"
-			unshare -n -m sh -c 'mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "\$@"' - \\
+			unshare -n -m sh -c 'umount /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "\$@"' - \\
 				timeout -s KILL $TEST_TIMEOUT "\$@" </dev/null 2>&1
 			echo "=end= \$name \$?"
 			echo "took: \$name \$((\$(cut -d. -f1 /proc/uptime) - start)) s"
@@ -188,7 +216,30 @@ make_initramfs() {
 		poweroff -f
 	INIT
 	chmod +x "$scratch/root/init"
-	(cd "$scratch/root" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$scratch/initramfs"
+	pack "$scratch/root" >"$scratch/initramfs"
+}
+
+pack() {
+	(cd "$1" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1)
+}
+
+# What every kernel gets, followed by an archive of modules of its own.
+make_initrd() {
+	local kernel=${1%/boot/*} module file
+
+	rm -rf "$scratch/own"
+	mkdir -p "$scratch/own/modules"
+	for module in "${MODULES[@]}"; do
+		for file in "$kernel"/{,usr/}lib/modules/*/kernel/net/*/"$module".ko*; do
+			[[ -e $file ]] || continue
+			case $file in
+			*.xz) xz -dc "$file" ;;
+			*.zst) zstd -dcq "$file" ;;
+			*) cat "$file" ;;
+			esac >"$scratch/own/modules/$module.ko"
+		done
+	done
+	{ cat "$scratch/initramfs" && pack "$scratch/own"; } >"$scratch/initrd"
 }
 
 # Reads the console: one line "NAME STATUS PASSED FAILED SKIPPED" for each program, and "done" if all had their turn.
@@ -265,9 +316,10 @@ boot() {
 	local deadline=$((KERNEL_TIMEOUT + TEST_TIMEOUT * ${#programs[@]}))
 
 	echo "booting $version"
-	timeout -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -m 2048 -smp 2 -nographic \
-		-no-reboot -nic none -kernel "$image" -initrd "$scratch/initramfs" \
-		-append "console=ttyS0 quiet panic=-1 mitigations=off" </dev/null >"$scratch/console.raw" 2>&1 || status=$?
+	make_initrd "$image"
+	timeout -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu qemu64 -m 2048 -smp 2 -nographic \
+		-no-reboot -nic none -kernel "$image" -initrd "$scratch/initrd" \
+		-append "console=ttyS0 quiet panic=-1 mitigations=off norandmaps" </dev/null >"$scratch/console.raw" 2>&1 || status=$?
 	# Carriage returns, and the firmware's escape sequences before the first line.
 	tr -d '\r' <"$scratch/console.raw" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/\x1bc//g' >"$scratch/console"
 	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
@@ -298,7 +350,7 @@ run_here() {
 			echo "=begin= $1"
 			status=0
 			unshare -n -m --propagation private sh -c \
-				'mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "$@"' - \
+				'umount /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "$@"' - \
 				timeout -k 5 -s KILL "$TEST_TIMEOUT" "${@:2}" </dev/null 2>&1 || status=$?
 			echo "=end= $1 $status"
 		}

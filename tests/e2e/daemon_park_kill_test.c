@@ -85,7 +85,7 @@ static void end_worker(void)
 {
 	assert_int_equal(sp_lab_close(&crew.workers[0]), 0);
 	sp_knock_wait(&knocker, BETWEEN);
-	assert_int_equal(sp_lab_stop(&crew.workers[0]), 0);
+	sp_crew_leave(&crew, 0);
 }
 
 /* Connections that are lost in it: those that wait when it begins, and those that come. */

@@ -118,7 +118,7 @@ static void end_softly(void)
 {
 	assert_int_equal(sp_lab_close(&crew.workers[0]), 0);
 	sp_knock_wait(&knocker, GAP);
-	assert_int_equal(sp_lab_stop(&crew.workers[0]), 0);
+	sp_crew_leave(&crew, 0);
 }
 
 static __u32 count_waiting(void)

@@ -130,6 +130,8 @@ void sp_crew_start(struct sp_crew *crew, enum sp_protocol protocol, const char *
 /* One that is not running, or one more. */
 void sp_crew_add(struct sp_crew *crew, unsigned int id);
 void sp_crew_kill(struct sp_crew *crew, unsigned int id);
+/* Tells it to end as a good server does: it closes its listeners, and serves to their end those it has accepted. */
+void sp_crew_leave(struct sp_crew *crew, unsigned int id);
 void sp_crew_dismiss(struct sp_crew *crew);
 /* One more member, held by the caller, who closes it. */
 int sp_crew_join(const struct sp_crew *crew);
