@@ -116,8 +116,12 @@ int sp_lab_waiting(struct sp_lab_worker *worker, __u32 *ret);
 int sp_lab_stop(struct sp_lab_worker *worker); /* closes its socket and exits; -EPROTO: had to be killed */
 void sp_lab_kill(struct sp_lab_worker *worker); /* SIGKILL */
 
-/* SIGTERM, without waiting for what comes of it. */
+/*
+ * SIGTERM, upon which it closes its socket, serves to their end the connections that it has accepted, and exits. The
+ * first does not wait for what comes of it; the second does, -EPROTO: had to be killed.
+ */
 int sp_lab_terminate(const struct sp_lab_worker *worker);
+int sp_lab_leave(struct sp_lab_worker *worker);
 /* True when the process has ended by itself; it is reaped then. Never waits. */
 bool sp_lab_has_ended(struct sp_lab_worker *worker);
 

@@ -11,6 +11,7 @@
 #include "lab_orders.h"
 
 #define CONTROL_TIMEOUT_MS 5000 /* a worker that does not answer for so long is broken */
+#define LEAVE_TIMEOUT_MS 30000 /* as patient as its clients are */
 
 /* A file that comes with the message, if any, is the caller's. */
 static int receive_reply(int control, struct reply *ret, int *ret_fd)
@@ -206,24 +207,27 @@ int sp_lab_waiting(struct sp_lab_worker *worker, __u32 *ret)
 	return 0;
 }
 
-int sp_lab_stop(struct sp_lab_worker *worker)
+/* Its end of the control closes when it exits; only then may waitpid() be asked without a deadline. */
+static int wait_end(struct sp_lab_worker *worker, int timeout_ms)
 {
 	struct pollfd gone = { .fd = worker->control };
-	struct reply reply;
 	int err;
 
-	if (!worker->pid)
-		return 0;
-	err = command_worker(worker, CMD_STOP, &reply);
-	/*
-	 * Its end of the control closes when it exits; only then may waitpid() be asked without a deadline.
-	 */
-	if (err || poll(&gone, 1, CONTROL_TIMEOUT_MS) != 1)
+	if (poll(&gone, 1, timeout_ms) != 1)
 		kill(worker->pid, SIGKILL);
 	err = reap(worker->pid);
 	sp_close_fd(&worker->control);
 	worker->pid = 0;
 	return err;
+}
+
+int sp_lab_stop(struct sp_lab_worker *worker)
+{
+	struct reply reply;
+
+	if (!worker->pid)
+		return 0;
+	return wait_end(worker, command_worker(worker, CMD_STOP, &reply) ? 0 : CONTROL_TIMEOUT_MS);
 }
 
 void sp_lab_kill(struct sp_lab_worker *worker)
@@ -241,6 +245,13 @@ int sp_lab_terminate(const struct sp_lab_worker *worker)
 	if (!worker->pid)
 		return -ESRCH;
 	return kill(worker->pid, SIGTERM) ? -errno : 0;
+}
+
+int sp_lab_leave(struct sp_lab_worker *worker)
+{
+	int err = sp_lab_terminate(worker);
+
+	return err ?: wait_end(worker, LEAVE_TIMEOUT_MS);
 }
 
 bool sp_lab_has_ended(struct sp_lab_worker *worker)

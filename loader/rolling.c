@@ -184,7 +184,7 @@ static int restart(const struct sp_rolling_setup *setup, enum sp_demo_mode mode,
 		return sp_fail(err, "cannot make worker %u busy", i);
 	wait_until(when);
 	shared->mode.stopped_ms[i] = sp_lab_now_ms() - shared->began_ms;
-	err = sp_lab_stop(worker);
+	err = sp_lab_leave(worker);
 	err = err ?: sp_lab_start(SP_TCP, &worker->address, worker->port, &options, &next);
 	if (err)
 		return sp_fail(err, "cannot restart worker %u", i);

@@ -294,7 +294,7 @@ static void e2e__doctor_workers_come_and_go_all_the_time__learning_never_ends(vo
 
 	(void)state;
 	start(SP_UDP, 2, NULL);
-	sp_run("attach", NAME, crew.endpoint, "--learn", sp_run_window(2000));
+	sp_run("attach", NAME, crew.endpoint, "--learn", sp_run_window(1000));
 	sp_finds_not(NAME, "learning-endless");
 	/* For five windows at least. */
 	for (__u64 deadline = sp_lab_now_ms() + SP_RUN_DEADLINE_MS; sp_lab_left_ms(deadline); rounds++) {

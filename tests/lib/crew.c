@@ -4,14 +4,12 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "cleanup.h"
 #include "pin.h"
 
-#define CREW_TIMEOUT_MS 30000
 #define CROWD_TIMEOUT_MS 30000
 
 /* --- workers --- */
@@ -75,13 +73,7 @@ void sp_crew_kill(struct sp_crew *crew, unsigned int id)
 
 void sp_crew_leave(struct sp_crew *crew, unsigned int id)
 {
-	struct sp_lab_worker *worker = &crew->workers[id];
-	struct pollfd gone = { .fd = worker->control };
-
-	assert_int_equal(sp_lab_terminate(worker), 0);
-	/* Its end of the control closes when it exits. */
-	assert_int_equal(poll(&gone, 1, CREW_TIMEOUT_MS), 1);
-	sp_lab_kill(worker);
+	assert_int_equal(sp_lab_leave(&crew->workers[id]), 0);
 }
 
 void sp_crew_dismiss(struct sp_crew *crew)
