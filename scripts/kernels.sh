@@ -3,12 +3,14 @@
 #
 # Boots other kernels in qemu and runs the demo and the tests there: does the program load, does it steer?
 #
-#	scripts/kernels.sh [--write] [VERSION...]     default: 6.1.0-49-amd64 6.1 6.12 running
+#	scripts/kernels.sh [--again] [--write] [VERSION...]     default: 6.1.0-49-amd64 6.1 6.12 running
 #
 # VERSION is a series (6.1: the newest Debian cloud kernel of it), a whole one (6.1.0-49-amd64, which does not wake
 # the heirs of a closed listener), or "running": this machine's own, without qemu. The packages are downloaded and
 # unpacked into build/kernels, not installed.
 #
+#	--again               do not run what passed the last time on that kernel, by build/kernels/said: to go on where a
+#	                      run ended, or after the mend of one test
 #	--write               put the results into docs/kernels.md, if every kernel had its turn; those of others stay
 #	BUILD=build           where the built programs are
 #	KERNEL_DIR=DIR        use the kernels in DIR/*/boot/vmlinuz-*, all that fit VERSION, and download nothing
@@ -44,7 +46,8 @@ readonly MAKER='scripts/kernels.sh --write'
 read -ra patterns <<<"${KERNEL_TESTS-*}"
 passed=0 failed=0 skipped=0
 table='' page_table='' page_budget=''
-programs=()
+programs=() rest=()
+does_write=no does_repeat=no
 declare -A count
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -79,7 +82,7 @@ find_programs() {
 
 	for kind in "${KINDS[@]}"; do
 		for program in "$BUILD/tests/$kind"/*_test; do
-			[[ ! -x $program ]] || ! is_asked_for "$kind/${program##*/}" || programs+=("$program")
+			[[ ! -x $program ]] || ! is_asked_for "$kind/${program##*/}" || programs+=("$kind/${program##*/}")
 		done
 	done
 }
@@ -155,7 +158,8 @@ add_tools() {
 
 	add_program "$(command -v bash)" /bin/bash
 	for tool in "${TOOLS[@]}"; do
-		! path=$(command -v "$tool") || ! grep -qarF "$tool" "${programs[@]}" "${TREE[@]}" || add_program "$path" "/sbin/$tool"
+		path=$(command -v "$tool") || continue
+		! grep -qarF "$tool" "${programs[@]/#/$BUILD/tests/}" "${TREE[@]}" || add_program "$path" "/sbin/$tool"
 	done
 	for path in "${TREE[@]/#/$PWD/}" "${DATA[@]}"; do
 		mkdir -p "$scratch/root${path%/*}"
@@ -173,9 +177,9 @@ make_initramfs() {
 	printf '%s\n' root:x:0: www-data:x:33: >"$scratch/root/etc/group"
 	add_program "$BUILD/steadyport" /bin/steadyport
 	for program in "${programs[@]}"; do
-		add_program "$program" "/tests/$(basename "${program%/*}")/${program##*/}"
+		add_program "$BUILD/tests/$program" "/tests/$program"
 	done
-	[[ ${programs[*]} != */e2e/* ]] || add_tools
+	[[ " ${programs[*]}" != *' e2e/'* ]] || add_tools
 	cat >"$scratch/root/init" <<-INIT
 		#!/bin/busybox sh
 		/bin/busybox --install -s /bin
@@ -200,7 +204,7 @@ make_initramfs() {
 			shift
 			start=\$(cut -d. -f1 /proc/uptime)
 			echo "=begin= \$name"
-			unshare -n -m sh -c 'umount /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "\$@"' - \\
+			unshare -n -m sh -c 'umount /sys/fs/bpf 2>/dev/null; mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "\$@"' - \\
 				timeout -s KILL $TEST_TIMEOUT "\$@" </dev/null 2>&1
 			echo "=end= \$name \$?"
 			echo "took: \$name \$((\$(cut -d. -f1 /proc/uptime) - start)) s"
@@ -209,8 +213,8 @@ make_initramfs() {
 		run demo steadyport demo
 		echo '[daemon]' >/tmp/wakes.conf
 		timeout -s TERM 5 steadyport -v run --config /tmp/wakes.conf 2>&1
-		for t in /tests/*/*; do
-			[ ! -x "\$t" ] || run "\${t#/tests/}" "\$t"
+		for t in \$(cat /list); do
+			run "\$t" "/tests/\$t"
 		done
 		echo "=done="
 		poweroff -f
@@ -223,7 +227,7 @@ pack() {
 	(cd "$1" && find . | busybox cpio -o -H newc 2>/dev/null | gzip -1)
 }
 
-# What every kernel gets, followed by an archive of modules of its own.
+# What every kernel gets, followed by what is this one's own: modules, and which programs to run.
 make_initrd() {
 	local kernel=${1%/boot/*} module file
 
@@ -239,6 +243,7 @@ make_initrd() {
 			esac >"$scratch/own/modules/$module.ko"
 		done
 	done
+	printf '%s\n' "${rest[@]}" >"$scratch/own/list"
 	{ cat "$scratch/initramfs" && pack "$scratch/own"; } >"$scratch/initrd"
 }
 
@@ -253,6 +258,36 @@ digest() {
 		/=done=/ { print "done" }
 		function cases(   n) { n = $0; sub(/^[^]]*\] /, "", n); return n + 0 }
 	' "$1"
+}
+
+# Sets $rest, what is to be run on a kernel, and has in $scratch/kept what the others said.
+choose() {
+	local said=$BUILD/kernels/said/$1 program
+
+	rest=()
+	: >"$scratch/kept"
+	for program in "${programs[@]}"; do
+		if [[ $does_repeat == yes && -e $said/$program ]] &&
+			[[ $(digest "$said/$program") =~ ^[^\ ]+\ 0\ [1-9][0-9]*\ 0\ 0$ ]]; then
+			cat "$said/$program" >>"$scratch/kept"
+		else
+			rest+=("$program")
+		fi
+	done
+}
+
+# Keeps what each program has said on a kernel that was run now.
+keep() {
+	local said=$BUILD/kernels/said/$1
+
+	mkdir -p "${KINDS[@]/#/$said/}"
+	awk -v said="$said" '
+		/=begin= [a-z]+\// { name = $0; sub(/.*=begin= /, "", name); text = "" }
+		name { text = text $0 "\n" }
+		name && /=end= / { printf "%s", text >(said "/" name); close(said "/" name); name = "" }
+	' "$scratch/console"
+	cat "$scratch/kept" "$scratch/console" >"$scratch/all"
+	mv "$scratch/all" "$scratch/console"
 }
 
 # Takes the digest of $scratch/console into the totals; sets $why and $is_done.
@@ -313,8 +348,10 @@ report() {
 boot() {
 	local image=$1 cases_before=$((passed + failed)) bad_before=$failed
 	local version=${1##*/vmlinuz-} status=0 why is_done
-	local deadline=$((KERNEL_TIMEOUT + TEST_TIMEOUT * ${#programs[@]}))
+	local deadline
 
+	choose "$version"
+	deadline=$((KERNEL_TIMEOUT + TEST_TIMEOUT * ${#rest[@]}))
 	echo "booting $version"
 	make_initrd "$image"
 	timeout -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu qemu64 -m 2048 -smp 2 -nographic \
@@ -324,6 +361,7 @@ boot() {
 	tr -d '\r' <"$scratch/console.raw" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/\x1bc//g' >"$scratch/console"
 	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
 
+	keep "$version"
 	take_results
 	if [[ $is_done == no ]]; then
 		((failed += 1, count[bad] = ${count[bad]-0} + 1))
@@ -338,9 +376,10 @@ boot() {
 
 # The same on the running kernel, each in namespaces of its own as tests/run.sh makes them.
 run_here() {
-	local version cases_before=$((passed + failed)) bad_before=$failed why is_done program name status
+	local version cases_before=$((passed + failed)) bad_before=$failed why is_done program status
 
 	version=$(uname -r)
+	choose "$version"
 	echo "running on $version"
 	export CHAOS_SECONDS CHAOS_STEPS STEADYPORT
 	STEADYPORT=$(realpath "$BUILD/steadyport")
@@ -350,7 +389,7 @@ run_here() {
 			echo "=begin= $1"
 			status=0
 			unshare -n -m --propagation private sh -c \
-				'umount /sys/fs/bpf; mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "$@"' - \
+				'umount /sys/fs/bpf 2>/dev/null; mount -t bpf bpf /sys/fs/bpf; ip link set lo up; exec "$@"' - \
 				timeout -k 5 -s KILL "$TEST_TIMEOUT" "${@:2}" </dev/null 2>&1 || status=$?
 			echo "=end= $1 $status"
 		}
@@ -359,13 +398,13 @@ run_here() {
 		unshare -n -m --propagation private sh -c \
 			'mount -t bpf bpf /sys/fs/bpf; exec timeout 5 "$@"' - \
 			"$STEADYPORT" -v run --config "$scratch/wakes.conf" 2>&1 || true
-		for program in "${programs[@]}"; do
-			name=$(basename "${program%/*}")/${program##*/}
-			inside "$name" "$program"
+		for program in "${rest[@]}"; do
+			inside "$program" "$BUILD/tests/$program"
 		done
 		echo "=done="
 	} >"$scratch/console" 2>&1
 	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
+	keep "$version"
 	take_results
 	report "$version" "the machine itself" "$cases_before" "$bad_before"
 }
@@ -387,11 +426,17 @@ budgets_of_others() {
 	' "$PAGE"
 }
 
-does_write=no
-if [[ ${1-} == --write ]]; then
-	does_write=yes
+while [[ ${1-} == --* ]]; do
+	case $1 in
+	--again) does_repeat=yes ;;
+	--write) does_write=yes ;;
+	*)
+		sed -n 's/^#	\(scripts.*\)/\1/p' "$0" >&2
+		exit 2
+		;;
+	esac
 	shift
-fi
+done
 (($# > 0)) || set -- 6.1.0-49-amd64 6.1 6.12 running
 
 for tool in qemu-system-x86_64 busybox ldd strip; do
