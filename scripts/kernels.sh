@@ -282,7 +282,7 @@ keep() {
 
 	mkdir -p "${KINDS[@]/#/$said/}"
 	awk -v said="$said" '
-		/=begin= [a-z]+\// { name = $0; sub(/.*=begin= /, "", name); text = "" }
+		/=begin= [a-z0-9]+\// { name = $0; sub(/.*=begin= /, "", name); text = "" }
 		name { text = text $0 "\n" }
 		name && /=end= / { printf "%s", text >(said "/" name); close(said "/" name); name = "" }
 	' "$scratch/console"

@@ -266,12 +266,18 @@ bool sp_run_has(const char *program)
 	return false;
 }
 
-const char *sp_run_window(unsigned int ms)
+unsigned int sp_run_slowness(void)
 {
 	const char *slowness = getenv("TEST_SLOWNESS");
+
+	return slowness ? atoi(slowness) : 1;
+}
+
+const char *sp_run_window(unsigned int ms)
+{
 	static char text[16];
 
-	snprintf(text, sizeof(text), "%ums", ms * (slowness ? atoi(slowness) : 1));
+	snprintf(text, sizeof(text), "%ums", ms * sp_run_slowness());
 	return text;
 }
 

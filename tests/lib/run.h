@@ -75,9 +75,11 @@ const struct sp_run *sp_run_program(const char *file, int line, int status, cons
 #define sp_run_json(...) sp_run_parse(__FILE__, __LINE__, sp_run(__VA_ARGS__, "--json"))
 json_t *sp_run_parse(const char *file, int line, const struct sp_run *run);
 
+/* $TEST_SLOWNESS, how many times as long everything takes on this machine; 1 if it does not say. */
+unsigned int sp_run_slowness(void);
 /*
- * A learn window that is long enough for what a case does in it, "1500ms": so many milliseconds, and $TEST_SLOWNESS
- * times as many where everything takes that much longer. Valid until the next call.
+ * A learn window that is long enough for what a case does in it, "1500ms": so many milliseconds, times the slowness.
+ * Valid until the next call.
  */
 const char *sp_run_window(unsigned int ms);
 
