@@ -35,7 +35,7 @@ readonly TEST_TIMEOUT=${TEST_TIMEOUT:-600}
 readonly CHAOS_SECONDS=${CHAOS_SECONDS:-20} CHAOS_STEPS=${CHAOS_STEPS:-100000}
 readonly KINDS=(unit prog e2e chaos)
 # What end-to-end tests run besides steadyport, and what of the tree and of the machine they read.
-readonly TOOLS=(bpftool comm haproxy ip nginx nstat promtool ss wrk zsh)
+readonly TOOLS=(bpftool comm haproxy ip nginx nstat promtool ss systemd-analyze wrk zsh)
 readonly TREE=(docs/bpftool.md packaging scripts/lib tests/e2e/bpftool_page tests/e2e/completion)
 readonly DATA=(/lib/terminfo /usr/lib/*/zsh /usr/share/zsh/functions)
 # Modules by which the kernel tells of sockets, in the order to load them.
@@ -194,6 +194,7 @@ make_initramfs() {
 		done
 		mount -t bpf bpf /sys/fs/bpf
 		mount -t cgroup2 cgroup2 /sys/fs/cgroup
+		echo +memory >/sys/fs/cgroup/cgroup.subtree_control
 		mount --make-rprivate /
 		dmesg -n 1
 		ip link set lo up
