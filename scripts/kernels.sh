@@ -173,8 +173,8 @@ make_initramfs() {
 	mkdir -p "$scratch/root"/{dev,etc,proc,run,sys,tmp,usr/bin,usr/sbin,var/lib/nginx,var/log/nginx}
 	ln -s usr/bin usr/sbin "$scratch/root"
 	cp "$(command -v busybox)" "$scratch/root/bin/busybox"
-	printf '%s\n' 'root:x:0:0:root:/:/bin/sh' 'www-data:x:33:33::/:/bin/false' >"$scratch/root/etc/passwd"
-	printf '%s\n' root:x:0: www-data:x:33: >"$scratch/root/etc/group"
+	printf '%s\n' 'root:x:0:0:root:/:/bin/sh' 'nobody:x:65534:65534::/:/bin/false' >"$scratch/root/etc/passwd"
+	printf '%s\n' root:x:0: nogroup:x:65534: >"$scratch/root/etc/group"
 	add_program "$BUILD/steadyport" /bin/steadyport
 	for program in "${programs[@]}"; do
 		add_program "$BUILD/tests/$program" "/tests/$program"
