@@ -16,6 +16,7 @@
 #define PORT 5300
 #define WORKERS 16
 #define STEP_MS 1000
+#define LEARN sp_run_window(5000)
 #define WAIT "200ms" /* the flows never end, so however long it waits, it will not see them go */
 
 static const struct sp_swarm_options options = {
@@ -113,7 +114,7 @@ static void e2e__rolling_restart_of_16_workers_and_20000_flows__only_those_of_th
 	sp_swarm_open(&swarm, &crew, &options);
 	sp_swarm_ask(&swarm);
 	sent_before = sp_swarm_tally(&swarm)->sent;
-	sp_run("attach", NAME, crew.endpoint);
+	sp_run("attach", NAME, crew.endpoint, "--learn", LEARN);
 	sp_meter_open(&meter, NAME);
 	sp_swarm_start(&swarm);
 	sp_swarm_settle(&swarm, NAME);
