@@ -281,11 +281,12 @@ static void flood__spoofed_flows_in_a_learn_window__table_is_bounded_and_flows_e
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
 	sp_run("attach", "dns", crew.endpoint, "--flows", "1024", "--learn", sp_run_window(5000));
-	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 20000, FLOWS);
-	sp_crowd_ask(&crowd, before);
 	sp_status_wait_settled("dns");
 	sp_run("sync", "dns");
-	sp_crowd_stays(&crowd, &crew, before, after);
+	/* Only now, so that each goes where its bucket goes. What is kept since the attach is as old as the flood finds it. */
+	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 20000, FLOWS);
+	sp_crowd_ask(&crowd, before);
+	assert_int_equal(sp_status_int("dns", "kept_flows"), 0);
 
 	/* A fifth of the buckets moves to the newcomer; flows in these are kept if the table has room for them. */
 	sp_crew_add(&crew, WORKERS);
