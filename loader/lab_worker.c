@@ -371,16 +371,16 @@ static bool is_own(const struct server *server, int fd)
 /* Serves until told to stop. */
 static void serve(struct server *server)
 {
+	/*
+	 * Wakes up by itself, too: some kernels, 6.1.174 is one, queue a migrated connection without waking anybody.
+	 * Such a connection should be late here, not lost.
+	 */
+	const bool sleeps = server->options.sleeps || server->protocol == SP_UDP;
 	struct epoll_event events[EVENTS];
 
 	while (!server->is_leaving || server->naccepted) {
-		bool is_called = false, is_ordered = false;
-		/*
-		 * Wakes up by itself, too: some kernels, 6.1.174 is one, queue a migrated connection without
-		 * waking anybody. Such a connection should be late here, not lost.
-		 */
-		int n = epoll_wait(server->epoll, events, EVENTS, server->options.sleeps ? -1 : 50);
-		bool is_asked = !server->options.sleeps;
+		int n = epoll_wait(server->epoll, events, EVENTS, sleeps ? -1 : 50);
+		bool is_called = false, is_ordered = false, is_asked = !sleeps;
 
 		for (int i = 0; i < n; i++) {
 			int fd = events[i].data.u32;
