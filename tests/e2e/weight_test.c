@@ -135,7 +135,8 @@ static void e2e__weight_1_against_15_of_100__share_of_400000_new_flows_follows_a
 	sp_swarm_open(&swarm, &crew, &old_flows);
 	sp_swarm_ask(&swarm);
 	sent_by_newcomers = -sp_swarm_tally(&swarm)->sent;
-	sp_run("attach", NAME, crew.endpoint, "--learn", LEARN, "--seed", SEED);
+	/* The old flows are silent while the new ones are asked, which may take minutes. */
+	sp_run("attach", NAME, crew.endpoint, "--learn", LEARN, "--seed", SEED, "--flow-idle", "1h");
 	sp_meter_open(&meter, NAME);
 	sp_swarm_start(&swarm);
 	sp_swarm_settle(&swarm, NAME);
