@@ -46,7 +46,7 @@ readonly MAKER='scripts/kernels.sh --write'
 read -ra patterns <<<"${KERNEL_TESTS-*}"
 passed=0 failed=0 skipped=0
 table='' page_table='' page_budget=''
-programs=() rest=()
+programs=() rest=() said=''
 does_write=no does_repeat=no
 declare -A count
 scratch=$(mktemp -d)
@@ -261,11 +261,27 @@ digest() {
 	' "$1"
 }
 
-# Sets $rest, what is to be run on a kernel, and has in $scratch/kept what the others said.
-choose() {
-	local said=$BUILD/kernels/said/$1 program
+# Puts what each program has said to its end on a kernel, by its console, into a file of its own.
+split() {
+	mkdir -p "${KINDS[@]/#/$said/}"
+	[[ -e $said/console ]] || return 0
+	# Carriage returns, and the firmware's escape sequences before the first line.
+	tr -d '\r' <"$said/console" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/\x1bc//g' >"$scratch/console"
+	awk -v said="$said" '
+		/=begin= [a-z0-9]+\// { name = $0; sub(/.*=begin= /, "", name); text = "" }
+		name { text = text $0 "\n" }
+		name && /=end= / { printf "%s", text >(said "/" name); close(said "/" name); name = "" }
+	' "$scratch/console"
+	rm "$said/console"
+}
 
-	rest=()
+# Sets $said, where a kernel's results are, and $rest, the programs to run; has in $scratch/kept what the others said.
+choose() {
+	local program
+
+	said=$BUILD/kernels/said/$1 rest=()
+	# One is there if the last run was killed.
+	split
 	: >"$scratch/kept"
 	for program in "${programs[@]}"; do
 		if [[ $does_repeat == yes && -e $said/$program ]] &&
@@ -273,20 +289,15 @@ choose() {
 			cat "$said/$program" >>"$scratch/kept"
 		else
 			rest+=("$program")
+			rm -f "$said/$program"
 		fi
 	done
 }
 
-# Keeps what each program has said on a kernel that was run now.
-keep() {
-	local said=$BUILD/kernels/said/$1
-
-	mkdir -p "${KINDS[@]/#/$said/}"
-	awk -v said="$said" '
-		/=begin= [a-z0-9]+\// { name = $0; sub(/.*=begin= /, "", name); text = "" }
-		name { text = text $0 "\n" }
-		name && /=end= / { printf "%s", text >(said "/" name); close(said "/" name); name = "" }
-	' "$scratch/console"
+# Has in $scratch/console what all programs said, whenever it was.
+gather() {
+	split
+	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
 	cat "$scratch/kept" "$scratch/console" >"$scratch/all"
 	mv "$scratch/all" "$scratch/console"
 }
@@ -348,8 +359,7 @@ report() {
 
 boot() {
 	local image=$1 cases_before=$((passed + failed)) bad_before=$failed
-	local version=${1##*/vmlinuz-} status=0 why is_done
-	local deadline
+	local version=${1##*/vmlinuz-} status=0 why is_done deadline
 
 	choose "$version"
 	deadline=$((KERNEL_TIMEOUT + TEST_TIMEOUT * ${#rest[@]}))
@@ -357,12 +367,8 @@ boot() {
 	make_initrd "$image"
 	timeout -k 5 "$deadline" qemu-system-x86_64 -accel tcg,thread=multi -cpu qemu64 -m 2048 -smp 2 -nographic \
 		-no-reboot -nic none -kernel "$image" -initrd "$scratch/initrd" \
-		-append "console=ttyS0 quiet panic=-1 mitigations=off norandmaps" </dev/null >"$scratch/console.raw" 2>&1 || status=$?
-	# Carriage returns, and the firmware's escape sequences before the first line.
-	tr -d '\r' <"$scratch/console.raw" | sed 's/\x1b\[[0-9;?]*[A-Za-z]//g; s/\x1bc//g' >"$scratch/console"
-	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
-
-	keep "$version"
+		-append "console=ttyS0 quiet panic=-1 mitigations=off norandmaps" </dev/null >"$said/console" 2>&1 || status=$?
+	gather
 	take_results
 	if [[ $is_done == no ]]; then
 		((failed += 1, count[bad] = ${count[bad]-0} + 1))
@@ -403,9 +409,8 @@ run_here() {
 			inside "$program" "$BUILD/tests/$program"
 		done
 		echo "=done="
-	} >"$scratch/console" 2>&1
-	[[ ${V-} != 1 ]] || sed 's/^/    | /' "$scratch/console"
-	keep "$version"
+	} >"$said/console" 2>&1
+	gather
 	take_results
 	report "$version" "the machine itself" "$cases_before" "$bad_before"
 }

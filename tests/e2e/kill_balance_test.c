@@ -14,12 +14,6 @@
 
 static struct sp_crew crew;
 
-/* Fewer of the calls on a machine that is slow: hundreds of attaches would be a quarter of an hour there. */
-static unsigned int stride(unsigned int calls)
-{
-	return sp_run_slowness() > 1 ? 3 * calls : calls;
-}
-
 static json_int_t sum_of(const json_t *status, const char *counter)
 {
 	json_int_t sum = 0;
@@ -68,7 +62,7 @@ static void e2e__balance_killed_at_every_other_call__it_is_the_old_or_the_new_on
 
 	(void)state;
 	sp_crew_start(&crew, SP_TCP, "127.0.0.1", 0, WORKERS, &paused);
-	for (unsigned int nth = 1; was_killed; nth += stride(2)) {
+	for (unsigned int nth = 1; was_killed; nth += sp_kill_stride(2)) {
 		struct sp_run run;
 		bool is_new;
 
@@ -101,7 +95,7 @@ static void e2e__attach_by_load_killed_at_every_fifth_call__completed_or_undone(
 	(void)state;
 	sp_crew_start(&crew, SP_TCP, "127.0.0.1", 0, WORKERS, &paused);
 	sp_crowd_open(&early, &crew, "127.0.0.1", NULL, 0, EARLY);
-	for (unsigned int nth = 1; was_killed; nth += stride(5)) {
+	for (unsigned int nth = 1; was_killed; nth += sp_kill_stride(5)) {
 		struct sp_run run;
 		bool has;
 

@@ -79,7 +79,7 @@ static void e2e__attach_killed_at_any_call__no_flow_moves(void **state)
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	sp_crowd_ask(&crowd, before);
-	for (unsigned int nth = 1; was_killed; nth++) {
+	for (unsigned int nth = 1; was_killed; nth += sp_kill_stride(1)) {
 		bool has;
 
 		was_killed = sp_kill_run(&run, nth, words);
@@ -127,7 +127,7 @@ static void e2e__sync_killed_at_any_call__no_flow_moves(void **state)
 	set_learn_time(3600ULL * 1000000000);
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	sp_crowd_ask(&crowd, before);
-	for (unsigned int nth = 1; was_killed; nth++) {
+	for (unsigned int nth = 1; was_killed; nth += sp_kill_stride(1)) {
 		sp_crew_add(&crew, NEWCOMER);
 		was_killed = sp_kill_run(&run, nth, words);
 		if (!was_killed)
@@ -154,7 +154,7 @@ static void e2e__detach_killed_at_any_call__flows_stay_while_attached(void **sta
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	sp_crowd_ask(&crowd, before);
-	for (unsigned int nth = 1; was_killed; nth++) {
+	for (unsigned int nth = 1; was_killed; nth += sp_kill_stride(1)) {
 		bool has;
 
 		sp_run("attach", NAME, crew.endpoint, "--learn", "1h");

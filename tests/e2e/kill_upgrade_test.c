@@ -63,7 +63,7 @@ static void e2e__upgrade_killed_at_any_call__no_flow_moves_and_no_count_is_lost(
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
 	attach_anew();
-	for (unsigned int nth = 1; was_killed; nth++) {
+	for (unsigned int nth = 1; was_killed; nth += sp_kill_stride(1)) {
 		was_killed = interrupt(nth);
 		was_interrupted |= sp_left_staging(NAME);
 		assert_int_equal(sp_counters_outcomes(NAME), asked);
@@ -88,7 +88,7 @@ static void e2e__upgrade_from_abi_1_killed_at_any_call__no_flow_moves_and_no_cou
 	(void)state;
 	sp_crew_start(&crew, SP_UDP, "127.0.0.1", 0, WORKERS, NULL);
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 0, FLOWS);
-	for (unsigned int nth = 1; was_killed; nth++) {
+	for (unsigned int nth = 1; was_killed; nth += sp_kill_stride(1)) {
 		attach_anew();
 		sp_old_make(NAME, 1);
 		was_killed = interrupt(nth);

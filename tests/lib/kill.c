@@ -56,6 +56,11 @@ static bool exists(const char *path)
 	return access(path, F_OK) == 0;
 }
 
+unsigned int sp_kill_stride(unsigned int calls)
+{
+	return sp_run_slowness() > 1 ? 3 * calls : calls;
+}
+
 bool sp_left_pins(const char *name)
 {
 	char path[128];

@@ -14,6 +14,9 @@
  */
 bool sp_kill_run(struct sp_run *run, unsigned int nth, const char *const *words);
 
+/* From one nth to the next: @calls, or thrice as many on a machine that is slow, where all would be half an hour. */
+unsigned int sp_kill_stride(unsigned int calls);
+
 /* What it left: NAME's pins, complete or absent, which is asserted; its staging directory; our program attached. */
 bool sp_left_pins(const char *name);
 bool sp_left_staging(const char *name);
