@@ -30,6 +30,7 @@
 #define CONNECTIONS_PER_SECOND 400
 #define LEARN_MIN_MS 1000
 #define LEARN_MAX_MS 3000
+#define LEARN_SLOW_MS 2000 /* longer on a machine that does not ask all flows so fast */
 #define PERIOD_PERCENT 40 /* of the learn window: each flow asks once in it */
 
 #define LOOK_NS (1 * MS) /* processes are looked after so often */
@@ -153,6 +154,8 @@ static void start_storm(struct storm *s)
 	assert_true(s->epoll >= 0);
 
 	learn_ns = (LEARN_MIN_MS + sp_random_below(&s->random, LEARN_MAX_MS - LEARN_MIN_MS + 1)) * MS;
+	if (sp_run_slowness() > 1)
+		learn_ns += LEARN_SLOW_MS * MS;
 	storm_journal_start("");
 	start_group(s, &s->udp, SP_UDP, "udp", 8053, learn_ns);
 	start_group(s, &s->tcp, SP_TCP, "tcp", 8080, 0);
