@@ -81,12 +81,13 @@ static void replace(unsigned int id)
 	const struct sp_run *drain;
 	char slot[16];
 
+	/* Before this one is drained: it would get none of the last one's, then. */
+	if (id > 0)
+		sp_swarm_wait(&swarm, all_were_asked);
 	snprintf(slot, sizeof(slot), "%lld", slot_of(id));
 	drain = sp_run_fails(SP_EXIT_FAILED, "drain", NAME, slot, "--wait", WAIT);
 	assert_non_null(strstr(drain->err, "kept flows"));
 
-	if (id > 0)
-		sp_swarm_wait(&swarm, all_were_asked);
 	sp_swarm_owners(&swarm, owners);
 	if (id > 0)
 		expect_spread(id - 1);
