@@ -11,7 +11,7 @@
 #include "lab_orders.h"
 
 #define CONTROL_TIMEOUT_MS 5000 /* a worker that does not answer for so long is broken */
-#define LEAVE_TIMEOUT_MS 30000 /* as patient as its clients are */
+#define LEAVE_TIMEOUT_MS 30000 /* those that it has accepted may be slow to ask */
 
 /* A file that comes with the message, if any, is the caller's. */
 static int receive_reply(int control, struct reply *ret, int *ret_fd)

@@ -283,7 +283,7 @@ static void flood__spoofed_flows_in_a_learn_window__table_is_bounded_and_flows_e
 	sp_run("attach", "dns", crew.endpoint, "--flows", "1024", "--learn", sp_run_window(5000));
 	sp_status_wait_settled("dns");
 	sp_run("sync", "dns");
-	/* Only now, so that each goes where its bucket goes. What is kept since the attach is as old as the flood finds it. */
+	/* Only now, so that each goes where its bucket goes: a flood evicts what is kept since the attach. */
 	sp_crowd_open(&crowd, &crew, "127.0.0.1", NULL, 20000, FLOWS);
 	sp_crowd_ask(&crowd, before);
 	assert_int_equal(sp_status_int("dns", "kept_flows"), 0);
