@@ -95,20 +95,38 @@ static void wait_live(json_int_t count)
 	sp_keeper_wait_enrolled(NAME, count);
 }
 
+static void require_failed_at_most(const struct sp_knocks *seen, size_t raced, size_t unmigrated)
+{
+	print_message("%llu connections: %llu answered, the slowest after %llu ms; %llu refused, %llu reset, "
+		      "%llu ended without an answer; the kernel lost %zu as a listener closed, and found no "
+		      "other for %zu\n",
+		      seen->asked, seen->answered, seen->slowest_ns / 1000000, seen->refused, seen->reset,
+		      seen->unanswered, raced, unmigrated);
+	assert_int_equal(seen->refused, 0);
+	assert_int_equal(seen->failed, 0);
+	assert_true(seen->reset + seen->unanswered <= raced + unmigrated);
+	assert_int_equal(seen->answered + seen->reset + seen->unanswered, seen->asked);
+}
+
 /* But what the kernel lost by itself as a listener closed: see losses.h. */
 static void require_nothing_failed(const struct sp_knocks *seen)
 {
-	size_t raced = sp_losses_read();
+	size_t unmigrated = sp_losses_unmigrated();
 
-	print_message("%llu connections: %llu answered, the slowest after %llu ms; %llu refused, %llu reset, "
-		      "%llu ended without an answer; the kernel lost %zu as a listener closed\n",
-		      seen->asked, seen->answered, seen->slowest_ns / 1000000, seen->refused, seen->reset,
-		      seen->unanswered, raced);
-	assert_int_equal(seen->refused, 0);
-	assert_int_equal(seen->failed, 0);
-	assert_true(seen->reset + seen->unanswered <= raced);
-	assert_int_equal(sp_losses_unmigrated(), 0);
-	assert_int_equal(seen->answered + seen->reset + seen->unanswered, seen->asked);
+	require_failed_at_most(seen, sp_losses_read(), unmigrated);
+	assert_int_equal(unmigrated, 0);
+}
+
+/*
+ * Without our program a handshake that is under way when the parking socket closes finds no other listener
+ * (prog/park_loss_test): there are few, for one takes microseconds.
+ */
+static void require_only_handshakes_failed(const struct sp_knocks *seen, size_t max)
+{
+	size_t unmigrated = sp_losses_unmigrated();
+
+	require_failed_at_most(seen, sp_losses_read(), unmigrated);
+	assert_in_range(unmigrated, 0, max);
 }
 
 /* --- restarts --- */
@@ -341,7 +359,6 @@ static void load_until(unsigned int workers, void (*act)(void), const char *text
 	sp_keeper_wait(&keeper, text);
 	sp_knock_wait(&knocker, BETWEEN);
 	sp_knock_stop(&knocker);
-	require_nothing_failed(knocker.seen);
 }
 
 static void detach_by_command(void)
@@ -353,6 +370,7 @@ static void e2e__detached_by_a_command_under_load__nothing_is_lost(void **state)
 {
 	(void)state;
 	load_until(2, detach_by_command, "a command has detached it");
+	require_nothing_failed(knocker.seen);
 	assert_null(strstr(keeper.run.err, "parking socket"));
 }
 
@@ -375,6 +393,7 @@ static void e2e__program_is_replaced_under_load__nothing_is_lost(void **state)
 {
 	(void)state;
 	load_until(2, replace_program, "its program is gone");
+	require_only_handshakes_failed(knocker.seen, 1);
 	wait_parking("");
 }
 
@@ -406,7 +425,8 @@ static void e2e__program_is_replaced_under_load__daemon_notices_with_the_first_c
 		sp_run("sync", NAME, "--replace");
 	}
 	sp_knock_stop(&knocker);
-	require_nothing_failed(knocker.seen);
+	/* Were what waits not handed over, each would lose at least the one that tells. */
+	require_only_handshakes_failed(knocker.seen, REPLACEMENTS / 2);
 	qsort(took_ms, REPLACEMENTS, sizeof(*took_ms), compare);
 	print_message("noticed after %d to %d ms, %d in the median\n", took_ms[0], took_ms[REPLACEMENTS - 1],
 		      took_ms[REPLACEMENTS / 2]);
@@ -423,6 +443,7 @@ static void e2e__program_is_taken_off_under_load__nothing_is_lost(void **state)
 {
 	(void)state;
 	load_until(2, take_program_off, "attached program");
+	require_only_handshakes_failed(knocker.seen, 1);
 	wait_parking("parked");
 	assert_true(sp_status_bool(NAME, "attached"));
 }

@@ -8,7 +8,6 @@
  * connection half-open until the first data, or loses the final ACKs.
  */
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -21,6 +20,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <steadyport/choose.h>
+#include "acks.h"
 #include "fixture.h"
 #include "group.h"
 
@@ -457,27 +457,18 @@ steer__i1_deferring_listener_killed_before_the_data__others_take_the_connection(
 
 /* --- listeners that lose the final ACK --- */
 
-/* What a listener gets but for SYNs is thrown away before it sees it; the lookup and the program have their turn. */
 static void lose_acks(struct sp_fixture *fx, __u32 id)
 {
-	static struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags: filters of TCP sockets start there */
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, TH_SYN, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, 0xffff),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-	};
-	static const struct sock_fprog program = { .len = SP_ARRAY_SIZE(code), .filter = code };
 	sp_autoclose int fd = sp_fixture_borrow(fx, id);
 
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)), 0);
+	sp_acks_lose(fd);
 }
 
 static void take_acks(struct sp_fixture *fx, __u32 id)
 {
 	sp_autoclose int fd = sp_fixture_borrow(fx, id);
-	int unused = 0;
 
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused)), 0);
+	sp_acks_take(fd);
 }
 
 /* For the client the connection is there, and it says nothing: only the timer of the SYN-ACK can move the request. */

@@ -6,11 +6,14 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
+#include "acks.h"
 #include "fixture.h"
 #include "foreign.h"
 #include "group.h"
+#include "netstat.h"
 #include "park.h"
 #include "parking.h"
 
@@ -73,26 +76,26 @@ static char read_sysctl(void)
 	return value;
 }
 
+/* As the owner of a member does it; -1: takes ours off. */
+static void replace_program(struct sp_fixture *fx, int program)
+{
+	sp_autoclose int socket = sp_fixture_borrow(fx, 0);
+
+	require_ok(program < 0 ? sp_group_detach(socket) : sp_group_attach(socket, program));
+}
+
 /* Behind the daemon's back: its socket gets a share, is told by that, and hands it over without the program. */
 static void lose_program(struct sp_fixture *fx, int program)
 {
 	struct sp_park *park = sp_parking_new(SP_PARKING_PATIENCE_NS);
 	struct pollfd readable = { .events = POLLIN };
-	sp_autogroups struct sp_groups *groups = NULL;
 	struct sp_flow_set *set;
 	__u32 misled;
 
 	sp_fixture_attach(fx);
 	assert_int_equal(sp_parking_pass(fx, park), SP_PARK_OPEN);
 	readable.fd = sp_park_fd(park);
-	require_ok(sp_members_scan(0, &groups));
-	{
-		const struct sp_member *worker = sp_groups_member(groups, fx->workers[0].cookie);
-		sp_autoclose int socket = -1;
-
-		require_ok(sp_group_socket(worker, &socket));
-		require_ok(program < 0 ? sp_group_detach(socket) : sp_group_attach(socket, program));
-	}
+	replace_program(fx, program);
 	assert_int_equal(poll(&readable, 1, 0), 0);
 	set = sp_parking_queue(fx);
 	misled = sp_park_waiting(park);
@@ -121,6 +124,55 @@ static void park__program_is_replaced__socket_is_left_and_nothing_is_lost(struct
 static void park__program_is_detached_by_a_member__socket_is_left_and_nothing_is_lost(struct sp_fixture *fx)
 {
 	lose_program(fx, -1);
+}
+
+static __u64 read_unmigrated(void)
+{
+	struct sp_netstat netstat;
+	struct stat netns;
+
+	require_ok(stat("/proc/self/ns/net", &netns));
+	require_ok(sp_netstat_read(netns.st_ino, 0, &netstat));
+	return netstat.migrate_failed;
+}
+
+/*
+ * The kernel looks for another listener when the last ACK of a handshake comes, or when it sends the SYN-ACK again. By
+ * then nobody says any more that it may.
+ */
+static void
+park__handshake_is_under_way_when_the_program_is_gone__the_kernel_counts_it_and_resets(struct sp_fixture *fx)
+{
+	struct sp_park *park = sp_parking_new(SP_PARKING_PATIENCE_NS);
+	__u64 before = read_unmigrated();
+	struct sp_flow_set *set;
+	size_t halfopen, reset = 0;
+
+	sp_fixture_attach(fx);
+	assert_int_equal(sp_parking_pass(fx, park), SP_PARK_OPEN);
+	sp_acks_lose(sp_park_fd(park));
+	replace_program(fx, sp_fixture_own(fx, sp_foreign_load("foreign")));
+	fx->manner = SP_LAB_WAITS;
+	set = sp_parking_queue(fx);
+	halfopen = set->count;
+	for (__u32 id = 0; id < WORKERS; id++)
+		halfopen -= sp_fixture_waiting(fx, id);
+	assert_in_range(halfopen, 1, SP_PARKING_CONNECTIONS - 1);
+	assert_int_equal(sp_park_waiting(park), 0);
+
+	assert_int_equal(sp_parking_pass_seeing(fx, park, false, WORKERS), SP_PARK_LEAVE);
+	sp_require_no_parking(fx, park);
+	sp_fixture_resume(fx);
+	require_ok(sp_lab_ask(&set->lab));
+	require_ok(sp_lab_answers(&set->lab, SP_FIXTURE_PATIENCE_MS, set->owners));
+	for (size_t i = 0; i < set->count; i++)
+		if (set->owners[i] == SP_LAB_RESET)
+			reset++;
+		else
+			assert_in_range(set->owners[i], 0, WORKERS - 1);
+	assert_int_equal(reset, halfopen);
+	assert_int_equal(read_unmigrated() - before, halfopen);
+	sp_park_free(&park);
 }
 
 /* --- the daemon dies --- */
@@ -313,6 +365,9 @@ int main(int argc, char **argv)
 			.is_paused = true),
 		SP_CASE(park__program_is_detached_by_a_member__socket_is_left_and_nothing_is_lost,
 			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4, .workers = WORKERS,
+			.is_paused = true),
+		SP_CASE(park__handshake_is_under_way_when_the_program_is_gone__the_kernel_counts_it_and_resets,
+			.protocols = SP_CASE_TCP, .places = SP_PLACE_EACH_FAMILY, .workers = WORKERS,
 			.is_paused = true),
 		SP_CASE(park__daemon_dies_when_a_worker_is_enrolled__its_connections_are_served,
 			.protocols = SP_CASE_TCP, .places = SP_PLACE_V4, .workers = 1),

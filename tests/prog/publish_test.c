@@ -10,6 +10,7 @@
 #include <steadyport/choose.h>
 #include "fixture.h"
 #include "kernel.h"
+#include "run.h"
 
 #define FLOWS 200
 #define WORKERS 4
@@ -89,7 +90,7 @@ static void run_with_writer(struct sp_fixture *fx, __u64 enough,
 	volatile __u64 *count;
 	struct sp_flow_set *set;
 	size_t seen[2] = { 0 };
-	__u64 deadline = sp_lab_now_ms() + SP_FIXTURE_PATIENCE_MS;
+	__u64 deadline = sp_lab_now_ms() + (__u64)SP_FIXTURE_PATIENCE_MS * sp_run_slowness();
 	pid_t pid;
 
 	assert_non_null(views);
