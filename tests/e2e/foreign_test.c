@@ -19,7 +19,7 @@
 
 #define NAME "dns"
 #define WORKERS 3
-#define FLOWS 200 /* as many as wait in one receive buffer: a program may send all to one worker */
+#define FLOWS 200 /* they fit into one receive buffer: a program may send all to one worker */
 #define LEARN sp_run_window(1000)
 #define PIN "/sys/fs/bpf/stranger"
 
